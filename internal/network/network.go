@@ -1,11 +1,15 @@
 // Package network is where sockets live: packet and stream connections, batches, and the polling engine that serves
-// thousands of media ports on few threads. Nobody above it sees a file descriptor.
+// thousands of media ports on few threads. Nobody above it sees a file descriptor. It owns addresses, socket options
+// and counters of what the system refused; it does not know what the bytes mean.
 //
 // Two implementations stand behind the same interfaces: OS, the machine's own network, and Memory, a network inside
 // the process with loss, delay, reordering and NAT drawn from a printed seed, which runs in virtual time.
 //
-// Ordering: datagrams of one PacketConn are delivered in the order in which they arrived. Goroutines: a Poller owns
-// its workers, which end with Close; a PacketConn that was opened with ListenPacket owns none.
+// Ordering: datagrams of one PacketConn are delivered in the order in which they arrived, and so are those of one
+// polled socket. Goroutines: a Poller owns its workers, which end with Close; a PacketConn that was opened with
+// ListenPacket owns none; a Memory owns one goroutine that delivers everything, which ends with Memory.Close.
+//
+// RFCs: 768 (UDP), 9293 (TCP), 4787 (the words for NAT behaviour), 3493 §3.7 and §5.3 (dual-stack sockets).
 package network
 
 import (
@@ -36,6 +40,15 @@ type PacketWriter interface {
 	// Close releases the socket; ReadBatch returns net.ErrClosed and a poller's handler is not called again once Close
 	// has returned (Close must not be called from the handler itself; use CloseLater for that).
 	Close() error
+	// CloseLater is Close without the wait, for a handler that ends its own socket: the handler is not called again
+	// once the present call has returned.
+	CloseLater()
+}
+
+// Marker is a PacketWriter that can mark what it sends with a DSCP value (RFC 2474); every socket of this package can.
+type Marker interface {
+	// Mark sets the value, 0 to 63; 46 is Expedited Forwarding (RFC 3246).
+	Mark(dscp int) error
 }
 
 // PacketConn is a datagram socket whose reader brings its own goroutine.
@@ -61,8 +74,8 @@ type Poller interface {
 
 // Network opens sockets.
 type Network interface {
-	// ListenPacket binds a datagram socket. With shards > 1 the caller may call it several times for one address: the
-	// sockets share the port (SO_REUSEPORT) and the system gives each remote address one of them.
+	// ListenPacket binds a datagram socket. Shared sockets may be opened several times for one address: they share the
+	// port (SO_REUSEPORT) and the system gives each remote address one of them.
 	ListenPacket(addr netip.AddrPort, shared bool) (PacketConn, error)
 	// Listen binds a stream (TCP) listener.
 	Listen(addr netip.AddrPort) (net.Listener, error)

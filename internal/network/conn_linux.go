@@ -1,0 +1,114 @@
+//go:build linux && (amd64 || arm64)
+
+package network
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// fastConn is a datagram socket that waits in the runtime's poller and reads with recvmmsg.
+type fastConn struct {
+	socket
+	raw syscall.RawConn
+
+	// The reader's own memory: one reader at a time. read is the method value that RawConn.Read calls, made once so
+	// that a batch allocates nothing.
+	read  func(fd uintptr) bool
+	msgs  [batchCap]mmsghdr
+	iovs  [batchCap]unix.Iovec
+	names [batchCap]sockaddr
+	want  int
+	got   int
+	errno syscall.Errno
+}
+
+func newFastConn(o *OS, c *net.UDPConn) (PacketConn, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	f := &fastConn{raw: raw}
+	f.o = o
+	f.local = addrPort(c.LocalAddr())
+	f.v6 = f.local.Addr().Is6()
+	f.release = func() { c.Close() }
+	if err := raw.Control(func(fd uintptr) { f.fd = int(fd) }); err != nil {
+		return nil, err
+	}
+	for i := range f.msgs {
+		f.msgs[i].hdr.Name = &f.names[i][0]
+		f.msgs[i].hdr.Iov = &f.iovs[i]
+		f.msgs[i].hdr.Iovlen = 1
+	}
+	f.read = f.receive
+	return f, nil
+}
+
+// ReadBatch implements PacketConn.
+func (f *fastConn) ReadBatch(ps []Packet) (int, error) {
+	n := min(len(ps), batchCap)
+	if n == 0 {
+		return 0, nil
+	}
+	for i := range n {
+		f.iovs[i].Base = unsafe.SliceData(ps[i].Data)
+		f.iovs[i].Len = uint64(len(ps[i].Data))
+	}
+	for {
+		f.want = n
+		err := f.raw.Read(f.read)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				err = net.ErrClosed
+			}
+			return 0, err
+		}
+		if f.errno == 0 {
+			break
+		}
+		switch f.errno {
+		case syscall.EBADF, syscall.ENOTSOCK, syscall.EFAULT, syscall.EINVAL:
+			return 0, os.NewSyscallError("recvmmsg", f.errno)
+		}
+		// Anything else is an ICMP error of an earlier datagram, or a passing lack of memory.
+	}
+	for i := range f.got {
+		ps[i].Data = ps[i].Data[:f.msgs[i].n]
+		ps[i].Addr = f.names[i].take(&f.o.zones)
+	}
+	return f.got, nil
+}
+
+// receive is one attempt; false makes the runtime wait until the socket is readable.
+func (f *fastConn) receive(fd uintptr) bool {
+	for i := range f.want {
+		f.msgs[i].hdr.Namelen = uint32(len(f.names[i]))
+	}
+	for {
+		k, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&f.msgs[0])), uintptr(f.want),
+			unix.MSG_DONTWAIT, 0, 0)
+		switch errno {
+		case syscall.EINTR:
+			continue
+		case syscall.EAGAIN:
+			return false
+		}
+		f.got, f.errno = int(k), errno
+		return true
+	}
+}
+
+// Close implements PacketWriter.
+func (f *fastConn) Close() error {
+	f.shut()
+	return nil
+}
+
+// CloseLater implements PacketWriter.
+func (f *fastConn) CloseLater() { f.shut() }
