@@ -1,0 +1,109 @@
+package metrics
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// transactionBounds are seconds: from a local answer to timers B and F (32 s, RFC 3261 §17).
+func transactionBounds() []float64 {
+	return []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 32}
+}
+
+// mosBounds are the class limits of ITU-T G.107 Annex B and the halves between.
+func mosBounds() []float64 { return []float64{1.5, 2, 2.6, 3.1, 3.6, 4.03, 4.34, 4.5} }
+
+// descriptions are the names, help texts and labels of the page.
+type descriptions struct {
+	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, panics *prometheus.Desc
+}
+
+func describe() descriptions {
+	desc := func(name, help string, labels ...string) *prometheus.Desc {
+		return prometheus.NewDesc("dialtone_"+name, help, labels, nil)
+	}
+	return descriptions{
+		callsActive:   desc("calls_active", "Calls in progress."),
+		calls:         desc("calls_total", "Calls that have ended, by direction and the words of their cause.", "direction", "cause"),
+		registrations: desc("registrations", "Bindings of addresses of record to contacts that are alive."),
+		sip: desc("sip_messages_total",
+			"SIP messages. The code of a request is empty.", "method", "code", "direction"),
+		transactions: desc("sip_transaction_seconds", "Duration of SIP transactions, from the request to its final response."),
+		rtp:          desc("rtp_packets_total", "RTP packets.", "direction"),
+		lost:         desc("rtp_lost_total", "RTP packets that were sent to the exchange and did not arrive."),
+		mos:          desc("call_mos", "Mean opinion score of the legs of ended calls (G.107 estimate)."),
+		blocked:      desc("guard_blocked_total", "Messages turned away at the door, by reason.", "reason"),
+		panics:       desc("panics_total", "Panics that cost one call or request, by package. Anything but 0 is a bug.", "package"),
+	}
+}
+
+// collector shows the counters to a Prometheus registry.
+type collector struct {
+	m *Metrics
+	d descriptions
+}
+
+// Describe sends all descriptions.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	d := &c.d
+	for _, desc := range []*prometheus.Desc{d.callsActive, d.calls, d.registrations, d.sip, d.transactions, d.rtp, d.lost,
+		d.mos, d.blocked, d.panics} {
+		ch <- desc
+	}
+}
+
+// Collect reads every counter once.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	m, d := c.m, &c.d
+	value := func(desc *prometheus.Desc, kind prometheus.ValueType, v float64, labels ...string) {
+		metric, err := prometheus.NewConstMetric(desc, kind, v, labels...)
+		if err != nil { // a label that is not UTF-8: shown by the page, the other metrics stay
+			metric = prometheus.NewInvalidMetric(desc, err)
+		}
+		ch <- metric
+	}
+	if m.config.CallsActive != nil {
+		value(d.callsActive, prometheus.GaugeValue, float64(m.config.CallsActive()))
+	}
+	if m.config.Registrations != nil {
+		value(d.registrations, prometheus.GaugeValue, float64(m.config.Registrations()))
+	}
+	in, out, lost := m.rtp[In].Value(), m.rtp[Out].Value(), m.lost.Value()
+	if m.config.RTP != nil {
+		in, out, lost = m.config.RTP()
+	}
+	value(d.rtp, prometheus.CounterValue, float64(in), In.String())
+	value(d.rtp, prometheus.CounterValue, float64(out), Out.String())
+	value(d.lost, prometheus.CounterValue, float64(lost))
+	c.collectSIP(value)
+	m.calls.each(func(l labels, n uint64) { value(d.calls, prometheus.CounterValue, float64(n), l[0], l[1]) })
+	m.blocked.each(func(l labels, n uint64) { value(d.blocked, prometheus.CounterValue, float64(n), l[0]) })
+	m.panics.each(func(l labels, n uint64) { value(d.panics, prometheus.CounterValue, float64(n), l[0]) })
+	for desc, h := range map[*prometheus.Desc]*histogram{d.transactions: &m.transactions, d.mos: &m.mos} {
+		count, sum, buckets := h.read()
+		ch <- prometheus.MustNewConstHistogram(desc, count, sum, buckets)
+	}
+}
+
+// collectSIP adds up our own counts and those of the SIP stack: a combination may appear only once on the page.
+func (c *collector) collectSIP(value func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {
+	type key struct {
+		method string
+		code   int
+		d      Direction
+	}
+	sums := map[key]uint64{}
+	add := func(method string, code int, d Direction, n uint64) { sums[key{method, code, d}] += n }
+	c.m.sip.each(add)
+	if c.m.config.SIPMessages != nil {
+		c.m.config.SIPMessages(add)
+	}
+	for k, n := range sums {
+		code := ""
+		if k.code != 0 {
+			code = strconv.Itoa(k.code)
+		}
+		value(c.d.sip, prometheus.CounterValue, float64(n), k.method, code, k.d.String())
+	}
+}
