@@ -1,0 +1,198 @@
+package directory
+
+import (
+	"slices"
+	"unique"
+)
+
+// next returns the snapshot after the changes. What was there before is found by ID, so that Change.Before need not
+// be exact; a change that was seen already does no harm.
+func (s *Snapshot) next(changes []Change) *Snapshot {
+	n := *s
+	n.seq++
+	for _, c := range changes {
+		o := c.Object()
+		if o == nil {
+			continue
+		}
+		n.drop(o)
+		if c.After != nil {
+			n.add(c.After)
+		}
+	}
+	return &n
+}
+
+// drop removes the object with the ID of o from all indexes.
+func (s *Snapshot) drop(o Object) {
+	id := o.Head().ID
+	switch o.ObjectKind() {
+	case KindTenant:
+		if old, ok := s.tenants.get(id); ok {
+			s.dropTenant(old)
+		}
+	case KindSite:
+		if old, ok := s.sitesByID.get(id); ok {
+			s.dropSite(old)
+		}
+	case KindUser:
+		if old, ok := s.usersByID.get(id); ok {
+			s.usersByID = s.usersByID.remove(id)
+			s.users = removeOwn(s.users, named{old.Tenant, old.Name}, func(u *User) bool { return u.ID == id })
+		}
+	case KindLine:
+		if old, ok := s.linesByID.get(id); ok {
+			s.dropLine(old)
+		}
+	case KindNumber:
+		if old, ok := s.numbersByID.get(id); ok {
+			s.numbersByID = s.numbersByID.remove(id)
+			s.numbers = removeOwn(s.numbers, named{old.Tenant, old.Number}, func(n *Number) bool { return n.ID == id })
+		}
+	}
+}
+
+// removeOwn removes a key unless, within the same group of changes, another object has taken it.
+func removeOwn[K sortable[K], V any](t tree[K, V], k K, own func(V) bool) tree[K, V] {
+	if v, ok := t.get(k); ok && own(v) {
+		return t.remove(k)
+	}
+	return t
+}
+
+func (s *Snapshot) dropTenant(old *Tenant) {
+	own := func(t *Tenant) bool { return t.ID == old.ID }
+	s.tenants = s.tenants.remove(old.ID)
+	s.tenantNames = removeOwn(s.tenantNames, text(old.Name), own)
+	for _, d := range old.Domains {
+		s.domains = removeOwn(s.domains, text(d), own)
+	}
+}
+
+func (s *Snapshot) dropSite(old *Site) {
+	own := func(v *Site) bool { return v.ID == old.ID }
+	s.sitesByID = s.sitesByID.remove(old.ID)
+	s.sites = removeOwn(s.sites, named{old.Tenant, old.Name}, own)
+	for _, p := range old.Subnets {
+		s.subnets = removeOwn(s.subnets, subnet{old.Tenant, networkOf(p)}, own)
+	}
+}
+
+func (s *Snapshot) dropLine(old *Line) {
+	s.linesByID = s.linesByID.remove(old.ID)
+	s.lines = removeOwn(s.lines, named{old.Tenant, old.Number}, func(l *Line) bool { return l.ID == old.ID })
+	own := func(a Account) bool { return a.Line.ID == old.ID }
+	for i := range old.Devices {
+		d := &old.Devices[i]
+		s.accounts = removeOwn(s.accounts, named{old.Tenant, d.Username}, own)
+		for k := range sources(old, d) {
+			s.sources = s.sources.remove(k)
+		}
+	}
+}
+
+// add puts a copy of o, without what a snapshot does not hold, into all indexes.
+func (s *Snapshot) add(o Object) {
+	switch o := o.(type) {
+	case *Tenant:
+		t := copyTenant(o)
+		s.tenants = s.tenants.put(t.ID, t)
+		s.tenantNames = s.tenantNames.put(text(t.Name), t)
+		for _, d := range t.Domains {
+			s.domains = s.domains.put(text(d), t)
+		}
+	case *Site:
+		v := copySite(o)
+		s.sitesByID = s.sitesByID.put(v.ID, v)
+		s.sites = s.sites.put(named{v.Tenant, v.Name}, v)
+		for _, p := range v.Subnets {
+			s.subnets = s.subnets.put(subnet{v.Tenant, networkOf(p)}, v)
+		}
+	case *User:
+		u := copyUser(o)
+		s.usersByID = s.usersByID.put(u.ID, u)
+		s.users = s.users.put(named{u.Tenant, u.Name}, u)
+	case *Line:
+		l := copyLine(o)
+		s.linesByID = s.linesByID.put(l.ID, l)
+		s.lines = s.lines.put(named{l.Tenant, l.Number}, l)
+		for i := range l.Devices {
+			account := Account{l, &l.Devices[i]}
+			s.accounts = s.accounts.put(named{l.Tenant, l.Devices[i].Username}, account)
+			for k := range sources(l, account.Device) {
+				s.sources = s.sources.put(k, account)
+			}
+		}
+	case *Number:
+		v := copyNumber(o)
+		s.numbersByID = s.numbersByID.put(v.ID, v)
+		s.numbers = s.numbers.put(named{v.Tenant, v.Number}, v)
+	}
+}
+
+// sources yields the keys a static device is found under.
+func sources(l *Line, d *Device) func(yield func(source) bool) {
+	return func(yield func(source) bool) {
+		if !d.Static() {
+			return
+		}
+		for _, p := range d.From {
+			k := source{network: networkOf(p), tenant: l.Tenant, device: d.ID}
+			for _, name := range [...]string{"", d.Username, l.Number} {
+				k.name = name
+				if !yield(k) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func copyTenant(o *Tenant) *Tenant {
+	t := *o
+	t.Domains = slices.Clone(o.Domains)
+	return &t
+}
+
+func copySite(o *Site) *Site {
+	v := *o
+	v.Subnets = slices.Clone(o.Subnets)
+	return &v
+}
+
+func copyUser(o *User) *User {
+	u := *o
+	u.PasswordHash = ""
+	u.Role, u.Language = intern(o.Role), intern(o.Language)
+	return &u
+}
+
+func copyNumber(o *Number) *Number {
+	n := *o
+	n.Kind, n.Language = intern(o.Kind), intern(o.Language)
+	return &n
+}
+
+func copyLine(o *Line) *Line {
+	l := *o
+	l.Product, l.Language = intern(o.Product), intern(o.Language)
+	l.Devices = slices.Clone(o.Devices)
+	for i := range l.Devices {
+		d := &l.Devices[i]
+		d.Auth, d.Transport, d.SRTP = intern(d.Auth), intern(d.Transport), intern(d.SRTP)
+		d.From = slices.Clone(d.From)
+		d.Credentials = slices.Clone(d.Credentials)
+		for j := range d.Credentials {
+			d.Credentials[j].Secret, d.Credentials[j].Sealed = "", nil
+		}
+	}
+	return &l
+}
+
+// intern returns the one copy of a word that many objects have.
+func intern[T ~string](s T) T {
+	if s == "" {
+		return ""
+	}
+	return unique.Make(s).Value()
+}
