@@ -91,21 +91,34 @@ func (a Algorithm) sum(dst *[hexMax]byte, data []byte) int {
 	}
 }
 
-// HA1 is the hash of username, realm and password in lower-case hexadecimal: what a server stores instead of the
-// password. It is worth as much as the password within the realm: never log it. "" for Unknown.
+// Size is the length of a hash in bytes: 16 or 32; 0 for Unknown.
+func (a Algorithm) Size() int { return a.HexLen() / 2 }
+
+// HA1 is the hash of username, realm and password, Size bytes: what a server stores instead of the password. It is
+// worth as much as the password within the realm: never log it. nil for Unknown.
 //
 // RFC 7616 §3.4.2.
-func HA1(a Algorithm, username, realm, password string) string {
+func HA1(a Algorithm, username, realm, password string) []byte {
 	var stack [256]byte
 	b := append(stack[:0], username...)
 	b = append(b, ':')
 	b = append(b, realm...)
 	b = append(b, ':')
 	b = append(b, password...)
-	var out [hexMax]byte
-	n := a.sum(&out, b)
-	clear(b)
-	return string(out[:n])
+	defer clear(b)
+	switch a {
+	case MD5:
+		h := md5.Sum(b)
+		return h[:]
+	case SHA256:
+		h := sha256.Sum256(b)
+		return h[:]
+	case SHA512256:
+		h := sha512.Sum512_256(b)
+		return h[:]
+	default:
+		return nil
+	}
 }
 
 // Input is everything besides HA1 that goes into a response. A nil QOP means the form of RFC 2069, without
@@ -118,7 +131,7 @@ type Input struct {
 // response writes the request-digest in lower-case hexadecimal to dst and returns its length.
 //
 // RFC 7616 §3.4.1: KD(H(A1), nonce ":" nc ":" cnonce ":" qop ":" H(A2)).
-func (a Algorithm) response(dst *[hexMax]byte, ha1 string, in *Input) int {
+func (a Algorithm) response(dst *[hexMax]byte, ha1 []byte, in *Input) int {
 	var stack [512]byte
 	// RFC 7616 §3.4.3: A2 = Method ":" request-uri for qop=auth.
 	b := append(stack[:0], in.Method...)
@@ -127,7 +140,7 @@ func (a Algorithm) response(dst *[hexMax]byte, ha1 string, in *Input) int {
 	var ha2 [hexMax]byte
 	n := a.sum(&ha2, b)
 
-	b = append(b[:0], ha1...)
+	b = hex.AppendEncode(b[:0], ha1)
 	b = append(b, ':')
 	b = append(b, in.Nonce...)
 	b = append(b, ':')
@@ -144,7 +157,7 @@ func (a Algorithm) response(dst *[hexMax]byte, ha1 string, in *Input) int {
 }
 
 // AppendResponse appends the response to in, in lower-case hexadecimal, to b.
-func AppendResponse(b []byte, a Algorithm, ha1 string, in *Input) []byte {
+func AppendResponse(b []byte, a Algorithm, ha1 []byte, in *Input) []byte {
 	var out [hexMax]byte
 	n := a.response(&out, ha1, in)
 	return append(b, out[:n]...)
@@ -156,9 +169,9 @@ func AppendResponse(b []byte, a Algorithm, ha1 string, in *Input) []byte {
 //
 // It looks at the hash alone: that the nonce is ours (Nonces.Check), that its count is new (Replay.Use), that qop is
 // auth (QOPIsAuth) and that the URI is the request's are questions of their own.
-func (c *Credentials) Verify(method, ha1 string) bool {
+func (c *Credentials) Verify(method string, ha1 []byte) bool {
 	n := c.Algorithm.HexLen()
-	if n == 0 || len(ha1) != n || len(c.Response) != n {
+	if n == 0 || len(ha1) != n/2 || len(c.Response) != n {
 		return false
 	}
 	in := Input{Method: method, URI: c.URI, Nonce: c.Nonce, NC: c.NC, CNonce: c.CNonce, QOP: c.QOP}

@@ -24,13 +24,13 @@ type Client struct {
 	Username string
 	// Password, or the stored HA1 of each algorithm; HA1 counts when both are there.
 	Password string
-	HA1      map[Algorithm]string
+	HA1      map[Algorithm][]byte
 	// Realm limits which challenges are answered; "" answers any. A client that is open to requests from strangers
 	// sets it, or it tells them hashes of its password.
 	Realm string
 
 	challenge Challenge
-	ha1       string
+	ha1       []byte
 	count     uint32
 	sent      bool // the current challenge has been answered
 	rounds    int  // challenges since the last success
@@ -63,9 +63,9 @@ func (c *Client) Challenged(challenges []Challenge) error {
 		c.Forget()
 		return ErrRefused
 	}
-	if next.Realm != c.challenge.Realm || next.Algorithm != c.challenge.Algorithm || c.ha1 == "" {
+	if next.Realm != c.challenge.Realm || next.Algorithm != c.challenge.Algorithm || c.ha1 == nil {
 		c.ha1 = c.HA1[next.Algorithm]
-		if c.ha1 == "" {
+		if c.ha1 == nil {
 			c.ha1 = HA1(next.Algorithm, c.Username, next.Realm, c.Password)
 		}
 	}
@@ -80,7 +80,7 @@ func (c *Client) can(ch *Challenge) bool {
 		return false
 	}
 	// A hash with which no challenge was ever answered is no password.
-	return c.HA1 == nil || c.HA1[ch.Algorithm] != "" || c.Password != ""
+	return c.HA1 == nil || c.HA1[ch.Algorithm] != nil || c.Password != ""
 }
 
 // Ready reports whether there is a challenge to answer.
@@ -91,7 +91,7 @@ func (c *Client) Accepted() { c.rounds = 0 }
 
 // Forget drops the challenge: the next request goes out without credentials.
 func (c *Client) Forget() {
-	c.challenge, c.ha1, c.count, c.sent, c.rounds = Challenge{}, "", 0, false, 0
+	c.challenge, c.ha1, c.count, c.sent, c.rounds = Challenge{}, nil, 0, false, 0
 }
 
 // Append appends the value of the Authorization or Proxy-Authorization header for one request to b, with the next nonce

@@ -67,7 +67,7 @@ func TestClientChooses(t *testing.T) {
 		{"nothing we can do", Client{Password: "p"}, []Challenge{sess, integrity}, 0, ErrNoChallenge},
 		{"foreign realm", Client{Password: "p", Realm: "r"}, []Challenge{foreign}, 0, ErrNoChallenge},
 		{"own realm", Client{Password: "p", Realm: "r"}, []Challenge{foreign, md5}, MD5, nil},
-		{"stored HA1 of MD5 alone", Client{HA1: map[Algorithm]string{MD5: HA1(MD5, "", "r", "p")}}, []Challenge{sha, md5}, MD5, nil},
+		{"stored HA1 of MD5 alone", Client{HA1: map[Algorithm][]byte{MD5: HA1(MD5, "", "r", "p")}}, []Challenge{sha, md5}, MD5, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
