@@ -36,7 +36,7 @@ func (d *Description) Address(i int) netip.AddrPort {
 
 // unspecified tells whether stream i gives 0.0.0.0 or :: as its address.
 //
-// RFC 8839 §4.2.5: an ICE agent without candidates yet writes 0.0.0.0 and port 9 as well; that is no hold.
+// RFC 8839 §4.3.1, §4.4.1.1.1: an ICE agent without candidates writes 0.0.0.0 and port 9 as well; that is no hold.
 func (d *Description) unspecified(i int) bool {
 	if !d.Connection(i).Addr().IsUnspecified() {
 		return false
