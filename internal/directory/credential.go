@@ -10,20 +10,20 @@ import (
 // Credential is one valid password of a device. The exchange needs only the two hashes; the sealed secret lets it
 // compute them again when the realm or the username changes.
 //
-// To set a password fill Secret alone, or MD5 and SHA256 where only the hashes are known, or Sealed as it was read
+// To set a password fill Secret alone, or MD5 and SHA256 where only hashes are known, or Sealed as it was read
 // from the store (or an export): the store fills in the rest. JSON of a credential has no secrets and is write-only.
 type Credential struct {
 	// Secret is the new password. The store never returns it.
 	Secret Secret
 	// MD5 is H(username:realm:password), "HA1" of RFC 7616 §3.4.2, with MD5.
 	MD5 [md5.Size]byte
-	// SHA256 is the same with SHA-256.
+	// SHA256 is the same with SHA-256. A hash of zeros is not known: the device cannot use that algorithm.
 	SHA256 [sha256.Size]byte
 	// Sealed is the encrypted credential as the store keeps it. A Snapshot has none.
 	Sealed []byte
 	// Since is when the password was set, in Unix milliseconds.
 	Since int64
-	// HashOnly tells that the password itself is not known, so that realm and username cannot change.
+	// HashOnly tells that the password itself is not known, so that realm and username cannot change. The store sets it.
 	HashOnly bool
 }
 
@@ -56,7 +56,7 @@ func (c *Credential) Hashed() bool {
 func (c *Credential) fault() string {
 	switch {
 	case c.Secret == "" && !c.Hashed() && len(c.Sealed) == 0:
-		return "needs a password, a sealed one, or both hashes"
+		return "needs a password, a sealed one, or a hash of it"
 	case len(c.Secret) > maxName:
 		return "is longer than 128 bytes"
 	case !printable(string(c.Secret)):
@@ -71,6 +71,19 @@ func (c Credential) MarshalJSON() ([]byte, error) {
 		Since    int64 `json:"since"`
 		HashOnly bool  `json:"hash_only,omitempty"`
 	}{c.Since, c.HashOnly})
+}
+
+// UnmarshalJSON reads what MarshalJSON writes: a password never comes in by this way.
+func (c *Credential) UnmarshalJSON(data []byte) error {
+	var shown struct {
+		Since    int64 `json:"since"`
+		HashOnly bool  `json:"hash_only"`
+	}
+	if err := json.Unmarshal(data, &shown); err != nil {
+		return err
+	}
+	*c = Credential{Since: shown.Since, HashOnly: shown.HashOnly}
+	return nil
 }
 
 // String hides everything.
