@@ -3,6 +3,7 @@ package cdr
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"dialtone/internal/cause"
@@ -33,6 +34,10 @@ type RecordRow struct {
 // Journal makes the journal row of a call. mediaSeen is when media was last seen, state what the call needs to be
 // taken up again.
 func Journal(f Facts, mediaSeen time.Time, state []byte) (JournalRow, error) {
+	f.Legs = slices.Clone(f.Legs)
+	for i := range f.Legs {
+		f.Legs[i] = finite(f.Legs[i])
+	}
 	body, err := json.Marshal(journalBody{f})
 	if err != nil {
 		return JournalRow{}, fmt.Errorf("encode facts of call %s: %w", f.CallID, err)
