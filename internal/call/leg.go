@@ -12,6 +12,12 @@ import (
 //
 // Descriptions that a leg reports are the party's own words. Descriptions that a leg is given are those of the other
 // party: the leg puts its own addresses and ports into them (media.Session.Localize) before they go out.
+//
+// A leg posts to the Mailbox that it was made with. What it has to do to its media.Session because of a message
+// (SetRemote), it does on the call's goroutine too: it posts a Do ahead of the event.
+//
+// A leg that cannot do what it is asked (no ports, no common media, transport gone) posts Ended or, while it is not
+// connected, Failed.
 type Leg interface {
 	// ID is unique within the call ("a", "b1", "b2" ...).
 	ID() string
@@ -36,7 +42,7 @@ type Leg interface {
 	Hangup(c cause.Cause)
 	// Media is the leg's own end of the media; nil until there is one.
 	Media() *media.Session
-	// Info for the record and the live view.
+	// Describe is what the record and the live view show of the leg.
 	Describe() LegInfo
 	// State is everything needed to take the leg up again in another process (both dialog and media), as bytes.
 	State() ([]byte, error)
@@ -44,12 +50,12 @@ type Leg interface {
 
 // LegInfo is what a leg tells about itself.
 type LegInfo struct {
-	Device    string // username of the device or name of the trunk; "" unknown
-	SIPCallID string // of the leg's dialog: joins the ladder
-	Remote    string // signalling address of the party, "udp 192.0.2.7:5060"
-	UserAgent string
-	Tag       string // the local tag, for Replaces
-	RemoteTag string
+	Device    string `json:"device,omitempty"`    // username of the device or name of the trunk; "" unknown
+	SIPCallID string `json:"sipCallID,omitempty"` // of the leg's dialog: joins the ladder
+	Remote    string `json:"remote,omitempty"`    // signalling address of the party, "udp 192.0.2.7:5060"
+	UserAgent string `json:"userAgent,omitempty"`
+	Tag       string `json:"tag,omitempty"` // the local tag, for Replaces
+	RemoteTag string `json:"remoteTag,omitempty"`
 }
 
 // Event is something a leg, a timer or another goroutine tells the call. Events of one leg keep their order.

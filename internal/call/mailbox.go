@@ -1,0 +1,71 @@
+package call
+
+import "sync"
+
+// mailboxLimit is how many events may wait. A call that is this far behind is broken or under attack: it is ended.
+const mailboxLimit = 256
+
+// keptQueue is the capacity that an empty mailbox keeps; a burst's larger queue is given back.
+const keptQueue = 4
+
+// Mailbox is the bounded queue through which everything reaches a call. It is made before the call's first leg, so
+// that a leg can post from its first moment on (a CANCEL may overtake the start of the call). Events keep the order in
+// which they were posted.
+type Mailbox struct {
+	mu     sync.Mutex
+	queue  []Event
+	head   int
+	closed bool
+	full   bool
+	wake   chan struct{} // holds one token while something waits
+}
+
+// NewMailbox makes an empty mailbox.
+func NewMailbox() *Mailbox { return &Mailbox{wake: make(chan struct{}, 1)} }
+
+// Post adds an event and reports whether the call will see it. It never blocks and may be called from any goroutine.
+// An event that finds the mailbox full is dropped, and the call ends because of it.
+func (m *Mailbox) Post(e Event) bool {
+	m.mu.Lock()
+	ok := !m.closed && !m.full && len(m.queue)-m.head < mailboxLimit
+	if ok {
+		m.queue = append(m.queue, e)
+	} else if !m.closed {
+		m.full = true
+	}
+	m.mu.Unlock()
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
+	return ok
+}
+
+// take removes the oldest event. overflow tells that an event was lost; it is reported instead of what still waits.
+func (m *Mailbox) take() (e Event, ok, overflow bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.full {
+		return nil, false, true
+	}
+	if m.head == len(m.queue) {
+		return nil, false, false
+	}
+	e = m.queue[m.head]
+	m.queue[m.head] = nil
+	m.head++
+	if m.head == len(m.queue) {
+		m.head = 0
+		if m.queue = m.queue[:0]; cap(m.queue) > keptQueue {
+			m.queue = nil
+		}
+	}
+	return e, true, false
+}
+
+// close drops what waits and refuses what comes.
+func (m *Mailbox) close() {
+	m.mu.Lock()
+	m.closed, m.queue, m.head = true, nil, 0
+	m.mu.Unlock()
+}
