@@ -1,6 +1,6 @@
 package admin
 
-import "time"
+import "dialtone/internal/cdr"
 
 // Live is what the API needs from the running exchange. Its methods are called from many goroutines and must not wait
 // for calls or devices.
@@ -17,16 +17,16 @@ type Live interface {
 
 // Call is a call in progress.
 type Call struct {
-	ID        string     `json:"id" doc:"Our identifier of the call, never the SIP Call-ID"`
-	Tenant    string     `json:"tenant" doc:"Identifier of the tenant"`
-	Direction string     `json:"direction" doc:"internal, in or out"`
-	From      string     `json:"from"`
-	To        string     `json:"to" doc:"As dialled"`
-	State     string     `json:"state" enum:"starting,ringing,answered,held"`
-	Start     time.Time  `json:"start"`
-	Ring      *time.Time `json:"ring"`
-	Answer    *time.Time `json:"answer"`
-	Legs      []CallLeg  `json:"legs"`
+	ID        string    `json:"id" doc:"Our identifier of the call, never the SIP Call-ID"`
+	Tenant    string    `json:"tenant" doc:"Identifier of the tenant"`
+	Direction string    `json:"direction" doc:"internal, in or out"`
+	From      string    `json:"from"`
+	To        string    `json:"to" doc:"As dialled"`
+	State     string    `json:"state" enum:"starting,ringing,answered,held"`
+	Start     cdr.Time  `json:"start"`
+	Ring      *cdr.Time `json:"ring"`
+	Answer    *cdr.Time `json:"answer"`
+	Legs      []CallLeg `json:"legs"`
 }
 
 // CallLeg is one party of a call in progress.
@@ -49,16 +49,16 @@ type RegistrationQuery struct {
 
 // Registration is one binding of an address of record to a contact.
 type Registration struct {
-	ID         string    `json:"id" doc:"Stable while the binding lives"`
-	Tenant     string    `json:"tenant" doc:"Identifier of the tenant"`
-	Line       string    `json:"line" doc:"Number of the line"`
-	Device     string    `json:"device" doc:"Username of the device"`
-	Contact    string    `json:"contact"`
-	Source     string    `json:"source" doc:"Address that the registration came from"`
-	Transport  string    `json:"transport"`
-	UserAgent  string    `json:"user_agent"`
-	Registered time.Time `json:"registered" doc:"When it was last refreshed"`
-	Expires    time.Time `json:"expires"`
+	ID         string   `json:"id" doc:"Stable while the binding lives"`
+	Tenant     string   `json:"tenant" doc:"Identifier of the tenant"`
+	Line       string   `json:"line" doc:"Number of the line"`
+	Device     string   `json:"device" doc:"Username of the device"`
+	Contact    string   `json:"contact"`
+	Source     string   `json:"source" doc:"Address that the registration came from"`
+	Transport  string   `json:"transport"`
+	UserAgent  string   `json:"user_agent"`
+	Registered cdr.Time `json:"registered" doc:"When it was last refreshed"`
+	Expires    cdr.Time `json:"expires"`
 }
 
 // Status tells how the server is.
@@ -66,7 +66,7 @@ type Status struct {
 	Version       string           `json:"version"`
 	Node          string           `json:"node"`
 	State         string           `json:"state" enum:"running,draining"`
-	Started       time.Time        `json:"started"`
+	Started       cdr.Time         `json:"started"`
 	Data          string           `json:"data" doc:"The data directory"`
 	Calls         int              `json:"calls"`
 	Registrations int              `json:"registrations"`

@@ -17,7 +17,8 @@ import (
 	"dialtone/internal/directory"
 )
 
-// Names resolves the references between objects. Names are unique in their tenant, those of tenants everywhere.
+// Names resolves the references between objects. Names are unique in their tenant, those of tenants everywhere. What
+// only the whole directory can know (the destination of a number) is checked by the store.
 type Names interface {
 	TenantID(name string) (directory.ID, bool)
 	TenantName(id directory.ID) string
@@ -25,21 +26,12 @@ type Names interface {
 	UserName(id directory.ID) string
 	SiteID(tenant directory.ID, name string) (directory.ID, bool)
 	SiteName(id directory.ID) string
-	// Has tells whether the tenant has the object that a destination names; kinds that do not exist yet are refused
-	// before this is asked.
-	Has(tenant directory.ID, to directory.Destination) bool
-}
-
-// Hasher makes the hash that is kept of a person's password.
-type Hasher interface {
-	Hash(password directory.Secret) (directory.Secret, error)
-	Verify(hash, password directory.Secret) bool
 }
 
 // Head is what every form shows and nobody writes.
 type Head struct {
-	ID      string `json:"id,omitempty" file:"-" readOnly:"true" doc:"UUIDv7"`
-	Version int64  `json:"version,omitempty" file:"-" readOnly:"true" doc:"Grows by one with each change; the ETag"`
+	ID      string `json:"id,omitempty" readOnly:"true" doc:"UUIDv7"`
+	Version int64  `json:"version,omitempty" readOnly:"true" doc:"Grows by one with each change; the ETag"`
 }
 
 func head(o directory.Object) Head { return Head{o.Head().ID.String(), o.Head().Version} }

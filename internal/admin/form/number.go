@@ -17,7 +17,7 @@ func OfNumber(n *directory.Number, _ Names) Number {
 }
 
 // Object reads the form over what is there (nil: nothing) into a new object of the tenant.
-func (f *Number) Object(tenant directory.ID, before *directory.Number, names Names) (*directory.Number, directory.Errors) {
+func (f *Number) Object(tenant directory.ID, before *directory.Number) (*directory.Number, directory.Errors) {
 	var e errs
 	n := &directory.Number{Number: f.Number, Kind: directory.NumberKind(f.Kind), Language: f.Language}
 	n.Tenant = tenant
@@ -26,11 +26,8 @@ func (f *Number) Object(tenant directory.ID, before *directory.Number, names Nam
 	}
 	if f.To != "" {
 		to, err := directory.ParseDestination(f.To)
-		switch {
-		case err != nil:
+		if err != nil {
 			e.add("to", directory.CodeInvalid, err.Error())
-		case to.Kind.Supported() && !names.Has(tenant, to):
-			e.add("to", directory.CodeUnknown, "no "+string(to.Kind)+" "+to.Name)
 		}
 		n.To = to
 	}

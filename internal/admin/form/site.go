@@ -17,7 +17,7 @@ func OfSite(s *directory.Site, _ Names) Site {
 }
 
 // Object reads the form over what is there (nil: nothing) into a new object of the tenant.
-func (f *Site) Object(tenant directory.ID, before *directory.Site, _ Names) (*directory.Site, directory.Errors) {
+func (f *Site) Object(tenant directory.ID, before *directory.Site) (*directory.Site, directory.Errors) {
 	var e errs
 	s := &directory.Site{Name: f.Name, Subnets: e.prefixes("subnets", f.Subnets), AreaCode: f.AreaCode, Country: f.Country}
 	s.Tenant = tenant

@@ -1,6 +1,9 @@
 package form
 
-import "dialtone/internal/directory"
+import (
+	"dialtone/internal/directory"
+	"dialtone/internal/store/seal"
+)
 
 // User is a person, as it is written.
 type User struct {
@@ -21,7 +24,7 @@ func OfUser(u *directory.User, _ Names) User {
 }
 
 // Object reads the form over what is there (nil: nothing) into a new object of the tenant.
-func (f *User) Object(tenant directory.ID, before *directory.User, hasher Hasher) (*directory.User, directory.Errors) {
+func (f *User) Object(tenant directory.ID, before *directory.User) (*directory.User, directory.Errors) {
 	var e errs
 	u := &directory.User{Name: f.Name, Email: f.Email, Role: directory.Role(f.Role), Language: f.Language}
 	u.Tenant = tenant
@@ -36,14 +39,19 @@ func (f *User) Object(tenant directory.ID, before *directory.User, hasher Hasher
 		u.PasswordHash = f.Sealed
 	case len(f.Password) > maxPassword:
 		e.add("password", directory.CodeTooLong, "is longer than 128 bytes")
-	case f.Password != "" && (u.PasswordHash == "" || !hasher.Verify(u.PasswordHash, f.Password)):
-		hash, err := hasher.Hash(f.Password)
-		if err != nil {
-			e.add("password", directory.CodeInvalid, "cannot be hashed")
-		}
-		u.PasswordHash = hash
+	case f.Password != "" && !isPassword(u.PasswordHash, f.Password):
+		u.PasswordHash = seal.HashPassword(f.Password)
 	}
 	return u, e.validate(u)
+}
+
+// isPassword tells whether password is the one that was hashed. A hash that cannot be read is nobody's.
+func isPassword(hash, password directory.Secret) bool {
+	if hash == "" {
+		return false
+	}
+	same, err := seal.VerifyPassword(hash, password)
+	return err == nil && same
 }
 
 // maxPassword bounds the work that a password can cause.
