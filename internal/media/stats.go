@@ -1,0 +1,143 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+
+	"dialtone/internal/quality"
+)
+
+// StreamStats is the quality of one stream, both ways, as seen at our end of the leg. In is what the party sends.
+type StreamStats struct {
+	Kind        string         `json:"kind"`
+	Codec       string         `json:"codec"`  // what the party speaks, else what it prefers; "" unknown
+	Crypto      string         `json:"crypto"` // "", "sdes", "dtls-srtp", "srtp"
+	Local       netip.AddrPort `json:"local"`
+	Remote      netip.AddrPort `json:"remote"` // where packets for the party go; not valid when nowhere is known
+	PacketsIn   uint64         `json:"packets_in"`
+	PacketsOut  uint64         `json:"packets_out"`
+	BytesIn     uint64         `json:"bytes_in"`
+	BytesOut    uint64         `json:"bytes_out"`
+	Lost        uint64         `json:"lost"`      // of the party's packets
+	LossPct     float64        `json:"loss_pct"`  // 0 to 100
+	JitterMS    float64        `json:"jitter_ms"` // RFC 3550 A.8
+	LossOutPct  float64        `json:"loss_out_pct"`
+	JitterOutMS float64        `json:"jitter_out_ms"`
+	RTTMS       float64        `json:"rtt_ms"` // of the leg; 0 unknown
+	MOSIn       float64        `json:"mos_in"` // 0 unknown
+	MOSOut      float64        `json:"mos_out"`
+	Foreign     uint64         `json:"foreign"` // dropped: not the party's
+	LastMedia   time.Time      `json:"last_media"`
+}
+
+// Stats reads the statistics of all streams.
+func (s *Session) Stats() []StreamStats {
+	streams := s.Streams()
+	list := make([]StreamStats, len(streams))
+	for i, st := range streams {
+		list[i] = st.stats()
+	}
+	return list
+}
+
+func (st *Stream) stats() StreamStats {
+	x := StreamStats{
+		Kind:       st.kind,
+		Local:      st.local(),
+		PacketsIn:  st.packetsIn.Load(),
+		PacketsOut: st.packetsOut.Load(),
+		BytesIn:    st.bytesIn.Load(),
+		BytesOut:   st.bytesOut.Load(),
+		Foreign:    st.rtp.foreign.Load() + st.control.foreign.Load(),
+	}
+	if to := st.rtp.target.Load(); to != nil {
+		x.Remote = *to
+	}
+	st.rtp.mu.Lock()
+	in := st.rtp.in.totals()
+	jitter, speech, known := st.rtp.in.receiver.Jitter(), st.rtp.in.speech, st.rtp.in.known
+	st.rtp.mu.Unlock()
+	x.Lost = in.Lost
+	x.LossPct = percent(in.Lost, in.Received+in.Lost)
+	x.JitterMS = milliseconds(jitter)
+	codec, spoken := st.spoken(speech, known)
+	x.Codec = codec.Name
+
+	f := &st.feedback
+	f.mu.Lock()
+	x.RTTMS = milliseconds(f.rtt)
+	x.LossOutPct = percent(uint64(f.before+f.lost), x.PacketsOut)
+	if spoken {
+		x.JitterOutMS = float64(f.jitter) * 1000 / float64(codec.ClockRate)
+	}
+	heard := f.known
+	f.mu.Unlock()
+	if spoken && in.Received > 0 {
+		x.MOSIn = score(codec, x.LossPct, x.RTTMS, x.JitterMS)
+	}
+	if spoken && heard && x.PacketsOut > 0 {
+		x.MOSOut = score(codec, x.LossOutPct, x.RTTMS, x.JitterOutMS)
+	}
+	if last := max(st.rtp.last.Load(), st.control.last.Load()); last > 0 {
+		x.LastMedia = st.session.engine.epoch.Add(time.Duration(last))
+	}
+	if crypto := st.crypto.Load(); crypto != nil {
+		x.Crypto = crypto.method()
+	}
+	return x
+}
+
+// spoken is the codec of the stream: what the party speaks, else the first that it takes.
+func (st *Stream) spoken(pt uint8, known bool) (payload, bool) {
+	if known {
+		return st.codec(pt)
+	}
+	for _, list := range []*[]payload{st.wanted.Load(), st.received.Load()} {
+		if list == nil {
+			continue
+		}
+		for _, p := range *list {
+			if p.isSpeech() && p.ClockRate > 0 {
+				return p, true
+			}
+		}
+	}
+	return payload{}, false
+}
+
+// score is the MOS of one direction of a leg. The delay is that of the leg with a packet and a jitter buffer of
+// twice the jitter, which is what a telephone has at least.
+func score(codec payload, lossPct, rttMS, jitterMS float64) float64 {
+	delay := rttMS/2 + 2*jitterMS + 20
+	return quality.MOS(quality.CodecNamed(codec.Name), lossPct, delay, 1)
+}
+
+func percent(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return min(100, 100*float64(part)/float64(whole))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func (s *Session) counters() Counters {
+	var c Counters
+	for _, st := range s.Streams() {
+		c.PacketsIn += st.packetsIn.Load()
+		c.PacketsOut += st.packetsOut.Load()
+		c.BytesIn += st.bytesIn.Load()
+		c.BytesOut += st.bytesOut.Load()
+		c.ControlIn += st.controlIn.Load()
+		c.ControlOut += st.controlOut.Load()
+		c.Unsent += st.unsent.Load()
+		for _, p := range []*port{st.rtp, st.control} {
+			c.Foreign += p.foreign.Load()
+			c.Malformed += p.malformed.Load()
+		}
+		st.rtp.mu.Lock()
+		c.Lost += st.rtp.in.totals().Lost
+		st.rtp.mu.Unlock()
+	}
+	return c
+}

@@ -1,0 +1,237 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"dialtone/internal/codec"
+	"dialtone/internal/network"
+	"dialtone/internal/rtp"
+)
+
+// Source gives what is played.
+type Source interface {
+	// ReadFrame fills the frame: 20 ms of linear PCM at 8 kHz. It returns io.EOF when nothing is left, without having
+	// filled it. It runs on the clock of all players and must not block, nor call back into the session.
+	ReadFrame(frame codec.Frame) error
+}
+
+// Sink takes what is heard.
+type Sink interface {
+	// WriteFrame takes linear PCM at 8 kHz, 20 ms or less of it. Packets that did not arrive are silence. It runs on a
+	// media worker and must not block, nor call back into the session. The frame is valid until it returns.
+	WriteFrame(frame codec.Frame)
+}
+
+var (
+	// ErrNoAudio means that the session has no audio stream with a port.
+	ErrNoAudio = errors.New("session has no audio stream")
+	// ErrNoCodec means that the party takes no codec that is made here.
+	ErrNoCodec = errors.New("party takes no codec that we speak")
+	// ErrNoEvents means that the party takes no telephone-events.
+	ErrNoEvents = errors.New("party takes no telephone-events")
+	// ErrStopped is how a player ends that was stopped or replaced.
+	ErrStopped = errors.New("playing was stopped")
+)
+
+// Playing is a source that is being played.
+type Playing struct {
+	talker *talker
+	source Source
+	once   sync.Once
+	done   chan struct{}
+	err    error
+}
+
+// Done is closed when the source has ended or was stopped.
+func (p *Playing) Done() <-chan struct{} { return p.done }
+
+// Err says how it ended, once Done is closed: io.EOF when the source had no more, ErrStopped, ErrClosed, or the
+// source's own error.
+func (p *Playing) Err() error {
+	select {
+	case <-p.done:
+		return p.err
+	default:
+		return nil
+	}
+}
+
+// Stop ends it. The source is not read once Stop has returned.
+func (p *Playing) Stop() {
+	p.talker.mu.Lock()
+	if p.talker.playing == p {
+		p.talker.playing = nil
+	}
+	p.talker.mu.Unlock()
+	p.end(ErrStopped)
+}
+
+func (p *Playing) end(err error) {
+	p.once.Do(func() {
+		p.err = err
+		close(p.done)
+	})
+}
+
+// Play plays the source to the party on the first audio stream, in place of what was played before. Nothing else
+// should be sent on the stream meanwhile: Unbridge first.
+func (s *Session) Play(source Source) (*Playing, error) {
+	st, err := s.speaking()
+	if err != nil {
+		return nil, err
+	}
+	t := st.talk()
+	p := &Playing{talker: t, source: source, done: make(chan struct{})}
+	t.mu.Lock()
+	t.choose()
+	if t.voice.codec == nil {
+		t.mu.Unlock()
+		return nil, ErrNoCodec
+	}
+	old := t.playing
+	t.playing = p
+	t.start()
+	t.mu.Unlock()
+	if old != nil {
+		old.end(ErrStopped)
+	}
+	return p, nil
+}
+
+// DigitLength is how long a key is pressed when nothing else is said.
+const DigitLength = 100 * time.Millisecond
+
+// SendDigit presses a key towards the party: '0'-'9', '*', '#', 'A'-'D'. Presses queue up; what is played pauses
+// meanwhile. length 0 means DigitLength.
+func (s *Session) SendDigit(digit byte, length time.Duration) error {
+	code, ok := rtp.KeyCode(digit)
+	if !ok {
+		return fmt.Errorf("%q is no telephone key", digit)
+	}
+	st, err := s.speaking()
+	if err != nil {
+		return err
+	}
+	if length <= 0 {
+		length = DigitLength
+	}
+	t := st.talk()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.choose()
+	if t.event.Name == "" {
+		return ErrNoEvents
+	}
+	t.keys = append(t.keys, key{code: code, length: length})
+	t.start()
+	return nil
+}
+
+// speaking is the stream that we speak on.
+func (s *Session) speaking() (*Stream, error) {
+	if s.closed.Load() {
+		return nil, ErrClosed
+	}
+	st := s.Audio()
+	if st == nil {
+		return nil, ErrNoAudio
+	}
+	return st, nil
+}
+
+// Listen decodes what the party says on the first audio stream and gives it to the sink. It takes the place of what the
+// stream was connected to. The former sink is not called once Listen has returned; a nil sink ends listening.
+func (s *Session) Listen(sink Sink) error {
+	st, err := s.speaking()
+	if err != nil {
+		return err
+	}
+	if sink == nil {
+		st.Connect(nil)
+		return nil
+	}
+	st.Connect(newDecoder(st, sink))
+	st.talk().reporter.start()
+	return nil
+}
+
+// Echo sends all that the party says on any stream back to it (in a loop of RTP, with our own SSRC and numbers).
+func (s *Session) Echo() error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	for _, st := range s.Streams() {
+		st.Connect(echo{st})
+		if st.isRTP.Load() {
+			st.talk().reporter.start()
+		}
+	}
+	return nil
+}
+
+// echo sends packets back to who sent them.
+type echo struct{ st *Stream }
+
+func (e echo) String() string { return "echo" }
+
+// WritePackets implements Output.
+//
+// RFC 3550 §8.2: a source that hears its own SSRC takes it for a loop or a collision, hence the new numbers. What is
+// encrypted cannot be renumbered and goes back as it came.
+func (e echo) WritePackets(ps []network.Packet) {
+	if e.st.isRTP.Load() && !e.st.secure.Load() {
+		t := e.st.talk()
+		now := e.st.session.engine.now()
+		t.mu.Lock()
+		for i := range ps {
+			t.echoed(ps[i].Data, now)
+		}
+		t.mu.Unlock()
+	}
+	if !e.st.mute.Load() {
+		e.st.send(ps)
+	}
+}
+
+func (st *Stream) voiceState() *VoiceState {
+	t := st.talker.Load()
+	if t == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := st.session.engine.now()
+	return &VoiceState{
+		SSRC:      t.sender.SSRC,
+		Sequence:  t.sender.Sequence,
+		Timestamp: t.base + samplesAt(now),
+		At:        st.session.engine.epoch.Add(time.Duration(now)).Round(0),
+	}
+}
+
+// restoreVoice goes on with the numbers of another process, a little further on: what it sent after it was written down
+// must not come twice.
+func (st *Stream) restoreVoice(x *VoiceState) {
+	if x == nil {
+		return
+	}
+	const ahead = 100
+	t := st.talk()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sender.SSRC, t.sender.Sequence = x.SSRC, x.Sequence+ahead
+	elapsed := max(0, time.Since(x.At)).Milliseconds() * frameSamples / slotCount
+	t.base = x.Timestamp + uint32(elapsed) - samplesAt(st.session.engine.now())
+}
+
+// samplesAt is engine time in samples of 8 kHz.
+func samplesAt(now int64) uint32 {
+	return uint32(now / int64(tickTime) * frameSamples / slotCount)
+}
+
+// chance is a number in [0, 1).
+func chance() float64 { return rand.Float64() }
