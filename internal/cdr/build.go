@@ -5,12 +5,15 @@ import (
 	"time"
 
 	"dialtone/internal/cause"
+	"dialtone/internal/directory"
 )
 
 // Facts are what a call knows about itself at some moment of its life. Empty strings and zero times are unknown or have
 // not happened. Times from one process should keep Go's monotonic reading: durations then survive a step of the clock.
 type Facts struct {
-	CallID, Tenant string
+	CallID         string
+	TenantID       directory.ID
+	Tenant         string // name; "" = the identifier is shown
 	Direction      string // in, out, internal
 	From, FromE164 string
 	FromName       string
@@ -46,7 +49,7 @@ type StepFact struct {
 func Build(f Facts) Record {
 	at := timeline(f.Start)
 	r := Record{
-		CallID: f.CallID, Tenant: f.Tenant,
+		CallID: f.CallID, Tenant: f.Tenant, TenantID: f.TenantID,
 		Direction: known(f.Direction),
 		From:      known(f.From), FromE164: known(f.FromE164), FromName: known(f.FromName),
 		To: known(f.To), ToE164: known(f.ToE164),
@@ -57,6 +60,9 @@ func Build(f Facts) Record {
 		Tags:       append([]string{}, f.Tags...),
 		Notes:      append([]Note{}, f.Notes...),
 		Recordings: append([]string{}, f.Recordings...),
+	}
+	if r.Tenant == "" {
+		r.Tenant = f.TenantID.String()
 	}
 	if !f.Cause.IsZero() {
 		c := f.Cause

@@ -1,21 +1,25 @@
 package cdr
 
-import "dialtone/internal/cause"
+import (
+	"dialtone/internal/cause"
+	"dialtone/internal/directory"
+)
 
 // Record is the call record. Its JSON names are a public contract. A pointer that is nil is an unknown value and
 // printed as null; a list is never null. Durations are milliseconds.
 type Record struct {
-	CallID    string  `json:"call_id"` // UUIDv7, ours, never the SIP Call-ID
-	Tenant    string  `json:"tenant"`
-	Direction *string `json:"direction"` // in, out, internal
-	From      *string `json:"from"`      // as the caller gave it
-	FromE164  *string `json:"from_e164"`
-	FromName  *string `json:"from_name"`
-	To        *string `json:"to"` // as dialled
-	ToE164    *string `json:"to_e164"`
-	Number    *string `json:"number"` // the number object that was called
-	TrunkIn   *string `json:"trunk_in"`
-	TrunkOut  *string `json:"trunk_out"`
+	CallID    string       `json:"call_id"`   // UUIDv7, ours, never the SIP Call-ID
+	Tenant    string       `json:"tenant"`    // name
+	TenantID  directory.ID `json:"-"`         // stands in the row
+	Direction *string      `json:"direction"` // in, out, internal
+	From      *string      `json:"from"`      // as the caller gave it
+	FromE164  *string      `json:"from_e164"`
+	FromName  *string      `json:"from_name"`
+	To        *string      `json:"to"` // as dialled
+	ToE164    *string      `json:"to_e164"`
+	Number    *string      `json:"number"` // the number object that was called
+	TrunkIn   *string      `json:"trunk_in"`
+	TrunkOut  *string      `json:"trunk_out"`
 
 	Start  *Time `json:"start"`
 	Ring   *Time `json:"ring"`   // first alerting or early media

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"dialtone/internal/cause"
+	"dialtone/internal/directory"
+	"dialtone/internal/store"
 )
 
 var day = time.Date(2026, 11, 22, 10, 0, 0, 123_456_789, time.UTC)
@@ -193,7 +195,8 @@ func TestRecover(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := Recover([]JournalRow{row, silent, {CallID: "x", TenantID: "y", AnsweredMS: day.UnixMilli(), Body: []byte("??")}})
+	tenant := directory.NewID()
+	got := Recover([]store.JournalRow{row, silent, {CallID: "x", Tenant: tenant, AnsweredMS: day.UnixMilli(), Body: []byte("??")}})
 	if len(got) != 3 {
 		t.Fatalf("%d records of 3 rows", len(got))
 	}
@@ -210,7 +213,7 @@ func TestRecover(t *testing.T) {
 	if got[0].CallID != "0193" || *got[0].From != "101" || len(got[0].Legs) != 2 || len(got[0].Path) != 2 {
 		t.Errorf("facts did not come back: %+v", got[0])
 	}
-	if got[2].CallID != "x" || got[2].Tenant != "y" || got[2].From != nil || !got[2].Start.Equal(day.Truncate(time.Millisecond)) {
+	if got[2].CallID != "x" || got[2].TenantID != tenant || got[2].From != nil || !got[2].Start.Equal(day.Truncate(time.Millisecond)) {
 		t.Errorf("record of an unreadable row: %+v", got[2])
 	}
 }

@@ -7,43 +7,22 @@ import (
 	"time"
 
 	"dialtone/internal/cause"
+	"dialtone/internal/store"
 )
-
-// JournalRow is a running, answered call as the store keeps it. Times are milliseconds of Unix time.
-type JournalRow struct {
-	CallID     string
-	TenantID   string
-	AnsweredMS int64
-	MediaMS    int64  // when media was last seen; 0 = not yet
-	Body       []byte // facts, made by Journal
-	State      []byte // what is needed to take the call up again; opaque here, may be nil
-}
-
-// RecordRow is a record as the store keeps it: what it is looked up by, and the record itself as JSON.
-type RecordRow struct {
-	CallID   string
-	TenantID string
-	StartMS  int64
-	EndMS    int64
-	From     string
-	To       string
-	Cause    string // words
-	Body     []byte // JSON of Record
-}
 
 // Journal makes the journal row of a call. mediaSeen is when media was last seen, state what the call needs to be
 // taken up again.
-func Journal(f Facts, mediaSeen time.Time, state []byte) (JournalRow, error) {
+func Journal(f Facts, mediaSeen time.Time, state []byte) (store.JournalRow, error) {
 	f.Legs = slices.Clone(f.Legs)
 	for i := range f.Legs {
 		f.Legs[i] = finite(f.Legs[i])
 	}
 	body, err := json.Marshal(journalBody{f})
 	if err != nil {
-		return JournalRow{}, fmt.Errorf("encode facts of call %s: %w", f.CallID, err)
+		return store.JournalRow{}, fmt.Errorf("encode facts of call %s: %w", f.CallID, err)
 	}
-	return JournalRow{
-		CallID: f.CallID, TenantID: f.Tenant,
+	return store.JournalRow{
+		CallID: f.CallID, Tenant: f.TenantID,
 		AnsweredMS: unixMilli(f.Answer), MediaMS: unixMilli(mediaSeen),
 		Body: body, State: state,
 	}, nil
@@ -57,7 +36,7 @@ type journalBody struct {
 // Recover makes the records of calls that a crash has cut, from the journal rows it left. The end of each is the last
 // time at which media was seen, else its answer; its cause is cause.Recovered. A row whose facts cannot be read gets a
 // record from its columns alone: better a poor record than none.
-func Recover(rows []JournalRow) []Record {
+func Recover(rows []store.JournalRow) []Record {
 	records := make([]Record, 0, len(rows))
 	for _, row := range rows {
 		var body journalBody
@@ -65,7 +44,7 @@ func Recover(rows []JournalRow) []Record {
 			body.Facts = Facts{}
 		}
 		f := body.Facts
-		f.CallID, f.Tenant = row.CallID, row.TenantID
+		f.CallID, f.TenantID = row.CallID, row.Tenant
 		if f.Answer.IsZero() && row.AnsweredMS != 0 {
 			f.Answer = time.UnixMilli(row.AnsweredMS)
 		}
@@ -83,12 +62,15 @@ func Recover(rows []JournalRow) []Record {
 }
 
 // Row makes the store's row of a record.
-func (r Record) Row() (RecordRow, error) {
+func (r Record) Row() (store.RecordRow, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
-		return RecordRow{}, fmt.Errorf("encode record of call %s: %w", r.CallID, err)
+		return store.RecordRow{}, fmt.Errorf("encode record of call %s: %w", r.CallID, err)
 	}
-	row := RecordRow{CallID: r.CallID, TenantID: r.Tenant, From: value(r.From), To: value(r.To), Body: body}
+	row := store.RecordRow{
+		CallID: r.CallID, Tenant: r.TenantID,
+		Direction: value(r.Direction), From: value(r.From), To: value(r.To), Body: body,
+	}
 	if r.Start != nil {
 		row.StartMS = r.Start.UnixMilli()
 	}

@@ -8,12 +8,26 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"dialtone/internal/store"
 )
 
-// item is one row on its way to the store: exactly one of the two is set.
+// item is one row on its way to the store: exactly one of the three is set.
 type item struct {
-	Journal *JournalRow `json:"journal,omitempty"`
-	Record  *RecordRow  `json:"record,omitempty"`
+	Journal *store.JournalRow   `json:"journal,omitempty"`
+	Touch   *store.JournalTouch `json:"touch,omitempty"`
+	Record  *store.RecordRow    `json:"record,omitempty"`
+}
+
+// valid tells whether exactly one row is set.
+func (it *item) valid() bool {
+	n := 0
+	for _, set := range [...]bool{it.Journal != nil, it.Touch != nil, it.Record != nil} {
+		if set {
+			n++
+		}
+	}
+	return n == 1
 }
 
 // The spill is a file of frames:
@@ -58,7 +72,7 @@ func readFrame(r io.Reader) (item, int64, error) {
 		return item{}, 0, io.EOF
 	}
 	var it item
-	if err := json.Unmarshal(body, &it); err != nil || (it.Journal == nil) == (it.Record == nil) {
+	if err := json.Unmarshal(body, &it); err != nil || !it.valid() {
 		return item{}, 0, io.EOF
 	}
 	return it, frameHeader + int64(n), nil

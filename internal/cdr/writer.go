@@ -9,16 +9,20 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"dialtone/internal/store"
 )
 
-// Saver is the store, as far as records need it. Both methods are called by one goroutine at a time, may take long,
-// and must give up when the context ends. Rows may come again after an error or a restart, in their old order.
+// Saver is the store, as far as records need it. Its methods are called by one goroutine at a time, may take long, and
+// must give up when the context ends. Rows may come again after an error or a restart, in their old order.
 type Saver interface {
-	// PutJournal inserts or replaces journal rows, in one transaction.
-	PutJournal(context.Context, []JournalRow) error
+	// PutJournal inserts or replaces journal rows, in one transaction; a call that has its record gets none.
+	PutJournal(context.Context, []store.JournalRow) error
+	// TouchJournal sets the media time of rows that are there.
+	TouchJournal(context.Context, []store.JournalTouch) error
 	// FinishCalls inserts the records and deletes the journal rows of their calls, in one transaction. A record that is
 	// there already stays as it is; the journal row of its call goes even then.
-	FinishCalls(context.Context, []RecordRow) error
+	FinishCalls(context.Context, []store.RecordRow) error
 }
 
 // The Writer's clockwork. A row is on disk at the latest patience + tick after it was handed over, 0.6 s.
@@ -41,9 +45,9 @@ type Config struct {
 	// Dir holds the spill (cdr.spill) and rows that the store has refused for good (cdr.rejected). It must exist.
 	Dir   string
 	Saver Saver
-	// Running returns fresh journal rows of the running calls; it is asked every 10 seconds, on a goroutine of its own.
-	// nil = the journal is not refreshed.
-	Running func() []JournalRow
+	// Running tells when media was last seen in each answered call that is running; it is asked every 10 seconds, on a
+	// goroutine of its own. nil = the journal is not refreshed.
+	Running func() []store.JournalTouch
 	Log     *slog.Logger // nil = slog.Default()
 }
 
@@ -58,13 +62,12 @@ type Stats struct {
 // Writer takes journal rows and records to the store. Open makes it.
 type Writer struct {
 	saver   Saver
-	running func() []JournalRow
+	running func() []store.JournalTouch
 	log     *slog.Logger
 	dir     string
 
 	mu     sync.Mutex
 	queue  []item
-	open   map[string]struct{} // calls whose journal row may be refreshed
 	stats  Stats
 	closed bool
 
@@ -89,7 +92,6 @@ func Open(c Config) (*Writer, error) {
 	}
 	w := &Writer{
 		saver: c.Saver, running: c.Running, log: c.Log, dir: c.Dir,
-		open:    map[string]struct{}{},
 		wake:    make(chan struct{}, 1),
 		fresh:   make(chan struct{}),
 		closing: make(chan struct{}),
@@ -118,15 +120,14 @@ func (w *Writer) Replayed(ctx context.Context) error {
 }
 
 // Answered puts the row of a call that was answered into the journal. It may be called again for the same call, when
-// what is to be kept has changed; for a call that was taken up again after a restart it must be.
-func (w *Writer) Answered(row JournalRow) {
+// what is to be kept has changed.
+func (w *Writer) Answered(row store.JournalRow) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.open[row.CallID] = struct{}{}
 	w.enqueue(item{Journal: &row})
 }
 
-// Finish hands over the record of a call that has ended. A row of this call that comes later is ignored.
+// Finish hands over the record of a call that has ended.
 func (w *Writer) Finish(r Record) error {
 	row, err := r.Row()
 	if err != nil {
@@ -134,20 +135,16 @@ func (w *Writer) Finish(r Record) error {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.open, r.CallID)
 	w.enqueue(item{Record: &row})
 	return nil
 }
 
-// Refresh updates the journal rows of calls that are still running; rows of others are ignored, so that a row that was
-// made before the call's end does not come back to life after it.
-func (w *Writer) Refresh(rows []JournalRow) {
+// Refresh notes when media was last seen in running calls. Calls that are not in the journal are passed over.
+func (w *Writer) Refresh(touches []store.JournalTouch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i := range rows {
-		if _, running := w.open[rows[i].CallID]; running {
-			w.enqueue(item{Journal: &rows[i]})
-		}
+	for i := range touches {
+		w.enqueue(item{Touch: &touches[i]})
 	}
 }
 
@@ -269,20 +266,30 @@ func (w *Writer) deliver(ctx context.Context, b batch) result {
 	return r
 }
 
-// put saves rows: first those of the journal, then the records. A call's journal rows always stand before its record.
+// put saves rows: first those of the journal, then their media times, then the records. Rows of one call come in this
+// order anyway, and rows of different calls do not touch each other.
 func (w *Writer) put(ctx context.Context, items []item) error {
-	var journal []JournalRow
-	var records []RecordRow
+	var journal []store.JournalRow
+	var touches []store.JournalTouch
+	var records []store.RecordRow
 	for _, it := range items {
-		if it.Journal != nil {
+		switch {
+		case it.Journal != nil:
 			journal = append(journal, *it.Journal)
-		} else {
+		case it.Touch != nil:
+			touches = append(touches, *it.Touch)
+		default:
 			records = append(records, *it.Record)
 		}
 	}
 	if len(journal) > 0 {
 		if err := w.saver.PutJournal(ctx, journal); err != nil {
 			return fmt.Errorf("save journal of calls: %w", err)
+		}
+	}
+	if len(touches) > 0 {
+		if err := w.saver.TouchJournal(ctx, touches); err != nil {
+			return fmt.Errorf("refresh journal of calls: %w", err)
 		}
 	}
 	if len(records) > 0 {

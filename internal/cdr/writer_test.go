@@ -16,13 +16,15 @@ import (
 	"time"
 
 	"dialtone/internal/cause"
+	"dialtone/internal/directory"
+	"dialtone/internal/store"
 )
 
 // database is a Saver with the rules of the real one, and faults on demand.
 type database struct {
 	mu      sync.Mutex
-	journal map[string]JournalRow
-	records map[string]RecordRow
+	journal map[string]store.JournalRow
+	records map[string]store.RecordRow
 	calls   int
 	down    bool
 	delay   time.Duration
@@ -32,7 +34,7 @@ type database struct {
 var errDown = errors.New("database is down")
 
 func newDatabase() *database {
-	return &database{journal: map[string]JournalRow{}, records: map[string]RecordRow{}, refuse: map[string]bool{}}
+	return &database{journal: map[string]store.JournalRow{}, records: map[string]store.RecordRow{}, refuse: map[string]bool{}}
 }
 
 // enter is what each method starts with: the delay and the faults.
@@ -56,7 +58,7 @@ func (d *database) enter(ctx context.Context) error {
 	return nil
 }
 
-func (d *database) PutJournal(ctx context.Context, rows []JournalRow) error {
+func (d *database) PutJournal(ctx context.Context, rows []store.JournalRow) error {
 	if err := d.enter(ctx); err != nil {
 		return err
 	}
@@ -68,12 +70,29 @@ func (d *database) PutJournal(ctx context.Context, rows []JournalRow) error {
 		}
 	}
 	for _, r := range rows {
-		d.journal[r.CallID] = r
+		if _, ended := d.records[r.CallID]; !ended {
+			d.journal[r.CallID] = r
+		}
 	}
 	return nil
 }
 
-func (d *database) FinishCalls(ctx context.Context, rows []RecordRow) error {
+func (d *database) TouchJournal(ctx context.Context, touches []store.JournalTouch) error {
+	if err := d.enter(ctx); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, touch := range touches {
+		if r, there := d.journal[touch.CallID]; there {
+			r.MediaMS = touch.MediaMS
+			d.journal[touch.CallID] = r
+		}
+	}
+	return nil
+}
+
+func (d *database) FinishCalls(ctx context.Context, rows []store.RecordRow) error {
 	if err := d.enter(ctx); err != nil {
 		return err
 	}
@@ -105,7 +124,7 @@ func (d *database) counts() (journal, records int) {
 	return len(d.journal), len(d.records)
 }
 
-func openWriter(t *testing.T, dir string, s Saver, running func() []JournalRow) *Writer {
+func openWriter(t *testing.T, dir string, s Saver, running func() []store.JournalTouch) *Writer {
 	t.Helper()
 	w, err := Open(Config{Dir: dir, Saver: s, Running: running, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -131,7 +150,7 @@ func wantCounts(t *testing.T, d *database, journal, records int) {
 	}
 }
 
-func answer(w *Writer, id string)      { w.Answered(JournalRow{CallID: id, AnsweredMS: 1}) }
+func answer(w *Writer, id string)      { w.Answered(store.JournalRow{CallID: id, AnsweredMS: 1}) }
 func finish(w *Writer, id string)      { _ = w.Finish(Record{CallID: id}) }
 func name(prefix string, i int) string { return fmt.Sprint(prefix, i) }
 
@@ -332,8 +351,8 @@ func TestRefusedRowIsSetAside(t *testing.T) {
 func TestRefreshOnlyTouchesRunningCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		running := func() []JournalRow {
-			return []JournalRow{{CallID: "on", MediaMS: 77}, {CallID: "over", MediaMS: 77}, {CallID: "never", MediaMS: 77}}
+		running := func() []store.JournalTouch {
+			return []store.JournalTouch{{CallID: "on", MediaMS: 77}, {CallID: "over", MediaMS: 77}, {CallID: "never", MediaMS: 77}}
 		}
 		w := openWriter(t, t.TempDir(), d, running)
 		answer(w, "on")
@@ -360,7 +379,7 @@ func TestFullDiskKeepsRowsInMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := &Writer{
-			saver: d, log: slog.New(slog.DiscardHandler), dir: dir, open: map[string]struct{}{},
+			saver: d, log: slog.New(slog.DiscardHandler), dir: dir,
 			wake: make(chan struct{}, 1), fresh: make(chan struct{}), closing: make(chan struct{}),
 			work: make(chan batch), results: make(chan result, 1),
 		}
@@ -389,7 +408,7 @@ func TestConcurrentCalls(t *testing.T) {
 			for i := range 250 {
 				id := fmt.Sprint(g, ".", i)
 				answer(w, id)
-				w.Refresh([]JournalRow{{CallID: id}})
+				w.Refresh([]store.JournalTouch{{CallID: id}})
 				finish(w, id)
 			}
 		})
@@ -400,7 +419,8 @@ func TestConcurrentCalls(t *testing.T) {
 }
 
 func TestRowCarriesTheRecord(t *testing.T) {
-	r := Build(Facts{CallID: "c", Tenant: "t", From: "101", To: "102", Start: day, End: day.Add(time.Second),
+	tenant := directory.NewID()
+	r := Build(Facts{CallID: "c", TenantID: tenant, From: "101", To: "102", Start: day, End: day.Add(time.Second),
 		Cause: cause.Busy()})
 	row, err := r.Row()
 	if err != nil {
@@ -410,15 +430,15 @@ func TestRowCarriesTheRecord(t *testing.T) {
 	if err := json.Unmarshal(row.Body, &back); err != nil {
 		t.Fatal(err)
 	}
-	if row.CallID != "c" || row.TenantID != "t" || row.From != "101" || row.To != "102" ||
+	if row.CallID != "c" || row.Tenant != tenant || back.Tenant != tenant.String() || row.From != "101" || row.To != "102" ||
 		row.Cause != cause.Busy().Words || row.EndMS-row.StartMS != 1000 || *back.From != "101" {
 		t.Errorf("%+v", row)
 	}
 }
 
 func FuzzSpill(f *testing.F) {
-	whole, _ := appendFrame(nil, item{Journal: &JournalRow{CallID: "c", Body: []byte("{}")}})
-	whole, _ = appendFrame(whole, item{Record: &RecordRow{CallID: "c", Body: []byte(`{"a":1}`)}})
+	whole, _ := appendFrame(nil, item{Journal: &store.JournalRow{CallID: "c", Body: []byte("{}")}})
+	whole, _ = appendFrame(whole, item{Record: &store.RecordRow{CallID: "c", Body: []byte(`{"a":1}`)}})
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])
 	f.Add([]byte{255, 255, 255, 255, 0, 0, 0, 0})
@@ -437,7 +457,7 @@ func FuzzSpill(f *testing.F) {
 			t.Fatalf("%d of %d bytes, %v", length, s.size, err)
 		}
 		// A row that is appended to whatever was there comes back as the last one.
-		if err := s.append([]item{{Record: &RecordRow{CallID: "new"}}}); err != nil {
+		if err := s.append([]item{{Record: &store.RecordRow{CallID: "new"}}}); err != nil {
 			t.Fatal(err)
 		}
 		items, length, err := s.next(1 << 20)
