@@ -1,0 +1,36 @@
+package network
+
+import (
+	"net/netip"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// TestRawWaitLetsTheCollectorIn keeps a worker in the wait that the scheduler does not know of, and collects beside it.
+func TestRawWaitLetsTheCollectorIn(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	n := NewOS(OSConfig{})
+	p, err := n.NewPoller(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	w, err := p.Open(netip.AddrPortFrom(loop4, 0), &echo{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := listenPacket(t, n, loop4)
+	var worst time.Duration
+	for range 100 {
+		c.WriteTo([]byte("x"), w.LocalAddr())
+		readN(t, c, 1) // the worker has been busy and waits raw now
+		start := time.Now()
+		runtime.GC()
+		worst = max(worst, time.Since(start))
+	}
+	if worst > 500*time.Millisecond {
+		t.Errorf("a collection took %v", worst)
+	}
+	t.Logf("slowest collection %v", worst)
+}
