@@ -30,6 +30,7 @@ const (
 	WordsRequestPending    = "request pending"
 	WordsRedirected        = "redirected"
 	WordsConnectionLost    = "connection lost"
+	WordsNoAck             = "not acknowledged"
 	WordsNotImplemented    = "not implemented"
 	WordsFailed            = "failed"
 	WordsUnspecified       = "unspecified"
@@ -110,6 +111,9 @@ func RequestPending() Cause { return Cause{491, 0, System, WordsRequestPending} 
 
 // ConnectionLost: the signalling path to the party is gone.
 func ConnectionLost() Cause { return Cause{503, 38, System, WordsConnectionLost} }
+
+// NotAcknowledged is an answer whose ACK never came, or a provisional response without its PRACK.
+func NotAcknowledged() Cause { return Cause{408, 102, System, WordsNoAck} }
 
 // Failed: a fault of our own.
 func Failed() Cause { return Cause{500, 41, System, WordsFailed} }

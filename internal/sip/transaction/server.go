@@ -149,6 +149,13 @@ func (tx *Server) Acknowledged() {
 	tx.mu.Unlock()
 }
 
+// Handler is who SetHandler was called with; nil before.
+func (tx *Server) Handler() ServerHandler {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	return tx.handler
+}
+
 // event steps the machine. res is the response that goes with it.
 func (tx *Server) event(e Event, res []byte) error {
 	tx.mu.Lock()

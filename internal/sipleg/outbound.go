@@ -1,0 +1,490 @@
+package sipleg
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+
+	"dialtone/internal/call"
+	"dialtone/internal/cause"
+	"dialtone/internal/digest"
+	"dialtone/internal/sdp"
+	"dialtone/internal/sip"
+	"dialtone/internal/sip/dialog"
+	"dialtone/internal/sip/transaction"
+)
+
+// Caller is what an outbound leg needs beyond call.Invite; the exchange gives it as call.Target.Source.
+type Caller struct {
+	// Source is the preferred flow, opaque to this package: it goes to Router.Path.
+	Source any
+	// Domain stands in From and To when the number has none.
+	Domain string
+	// Credentials answer a challenge of the peer (RFC 3261 §22). nil: a challenge is a failure. A client that is
+	// called by strangers must limit the realm.
+	Credentials *digest.Client
+}
+
+// calling is an outbound INVITE until its outcome.
+type calling struct {
+	invite  call.Invite
+	caller  Caller
+	path    Path
+	from    string // our From without tag
+	to      string
+	tag     string // our tag
+	callID  string
+	cseq    uint32
+	policy  dialog.TimerPolicy
+	tx      *transaction.Client
+	req     *sip.Message // as sent
+	offered bool
+	reason  string // of the CANCEL, when given up before a flow was found
+	early   []*dialog.Dialog
+	ack     []byte // of the 2xx, repeated with it
+	acked   bool
+	pending *sip.Message // the 2xx whose ACK waits for Acknowledge
+	auth    string       // header line for the next attempt
+	isProxy bool
+	tries   int
+}
+
+// maxTries bounds how often one leg sends its INVITE: next targets, challenges, 422.
+const maxTries = 8
+
+func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
+	caller, _ := i.Target.Source.(Caller)
+	target, err := sip.ParseURI([]byte(i.Target.URI))
+	if err != nil || !target.IsSIP() {
+		return nil, &cause.Failure{Cause: cause.InvalidNumber(), Err: errors.New("sipleg: target is no SIP URI")}
+	}
+	tag := transaction.NewTag()
+	callID := transaction.NewTag() + transaction.NewTag()
+	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, user: i.From.Number,
+		key: string(appendKey(nil, []byte(callID), []byte(tag)))}
+	domain := caller.Domain
+	if domain == "" {
+		domain = string(target.Host)
+	}
+	l.out = &calling{invite: i, caller: caller, tag: tag, callID: callID, policy: e.Timer, offered: i.Offer != nil,
+		from: nameAddr(i.From.Name, i.From.Number, domain), to: nameAddr("", i.To, domain)}
+	next := i.Target.URI
+	if len(i.Target.Route) > 0 {
+		next = strings.Trim(i.Target.Route[0], "<>")
+	}
+	l.out.path = e.Router.Path(next, caller.Source)
+	e.enter(l)
+	if e.Join != nil {
+		e.Join(i.Call, callID)
+	}
+	l.nextTarget(cause.Unreachable())
+	return l, nil
+}
+
+// nameAddr prints a party: a number that is a URI already, or has a domain, is left alone.
+func nameAddr(name, number, domain string) string {
+	b := make([]byte, 0, 64)
+	if name != "" {
+		b = append(sip.AppendQuoted(b, name), ' ')
+	}
+	if number == "" {
+		number = "anonymous"
+	}
+	b = sip.AppendEscapedUser(append(b, "<sip:"...), number)
+	return string(append(append(append(b, '@'), domain...), '>'))
+}
+
+// nextTarget tries the next place of the path (RFC 3263 §4.3); after the last one, the leg has failed because of last.
+func (l *Leg) nextTarget(last cause.Cause) {
+	out := l.out
+	out.path.Next(func(f Flow, err error) {
+		proceed := func() {
+			switch {
+			case l.phase == ended:
+			case err != nil:
+				l.failed(last, nil)
+			default:
+				l.flow = f
+				if err := l.invite(); err != nil {
+					l.endpoint.Log.Info("sipleg: INVITE not sent", "to", f.String(), "error", err)
+					if c := cause.Of(err); c.SIP == 503 && !errors.Is(err, transaction.ErrTransport) {
+						l.failed(c, nil) // no ports: no other target will do better
+						return
+					}
+					l.nextTarget(cause.ConnectionLost())
+				}
+			}
+		}
+		l.post(proceed)
+	})
+}
+
+// invite sends the INVITE on the leg's flow, as a new transaction.
+func (l *Leg) invite() error {
+	out := l.out
+	if out.tries++; out.tries > maxTries {
+		return errors.New("too many tries")
+	}
+	out.cseq++
+	i := &out.invite
+	b := sip.NewRequest(sip.INVITE, i.Target.URI)
+	for _, r := range i.Target.Route {
+		b.Add(sip.HRoute, r)
+	}
+	b.Add(sip.HFrom, out.from, ";tag=", out.tag).Add(sip.HTo, out.to).Add(sip.HCallID, out.callID).CSeq(out.cseq)
+	b.Add(sip.HMaxForwards, strconv.Itoa(max(i.MaxForwards, 0)))
+	b.Add(sip.HContact, contact(l.flow, l.user))
+	b.Add(sip.HAllow, Allow)
+	if out.offered {
+		b.Add(sip.HSupported, supported)
+	} else {
+		// Without an offer, a reliable provisional response would have to carry one, and its PRACK the answer, before
+		// anybody has answered: the party is not given the choice.
+		b.Add(sip.HSupported, "timer, replaces")
+	}
+	out.policy.Offer(b, dialog.SessionTimer{})
+	if out.auth != "" {
+		id := sip.HAuthorization
+		if out.isProxy {
+			id = sip.HProxyAuthorization
+		}
+		b.Add(id, out.auth)
+		out.auth = ""
+	}
+	b.Add(sip.HUserAgent, l.endpoint.UserAgent)
+	if out.offered {
+		body, err := l.localize(i.Offer)
+		if err != nil {
+			return err
+		}
+		l.ours = body
+		b.Body("application/sdp", body)
+	}
+	tx, err := l.endpoint.Transactions.Request(b, l.flow, l)
+	if err != nil {
+		return err
+	}
+	out.tx, out.early = tx, nil
+	out.req = &sip.Message{}
+	return out.req.Parse(tx.Request())
+}
+
+// HandleResponse implements transaction.ClientHandler for the INVITE that makes the dialog. It runs on a worker.
+func (l *Leg) HandleResponse(c *transaction.Client, m *sip.Message) {
+	if m.Status() == 100 {
+		return
+	}
+	m = m.Clone() // the response outlives its worker
+	if !l.post(func() { l.responded(c, m) }) && m.Status()/100 == 2 {
+		l.late(c, m)
+	}
+}
+
+// HandleFailure implements transaction.ClientHandler.
+func (l *Leg) HandleFailure(c *transaction.Client, err error) {
+	l.post(func() {
+		if l.phase != inviting || l.out == nil || c != l.out.tx {
+			return
+		}
+		why := cause.NoResponse()
+		if errors.Is(err, transaction.ErrTransport) {
+			why = cause.ConnectionLost()
+		}
+		l.nextTarget(why) // RFC 3263 §4.3: a timeout or a transport failure moves to the next target
+	})
+}
+
+func (l *Leg) responded(c *transaction.Client, m *sip.Message) {
+	switch {
+	case l.phase == ended:
+		if m.Status()/100 == 2 {
+			l.late(c, m)
+		}
+	case l.phase == connected:
+		l.again(m)
+	case l.out == nil || c != l.out.tx:
+	case m.Status() < 200:
+		l.progress(m)
+	case m.Status() < 300:
+		l.answered(m)
+	default:
+		l.refused(m)
+	}
+}
+
+// progress takes a provisional response.
+func (l *Leg) progress(m *sip.Message) {
+	out := l.out
+	l.allow.learn(m)
+	rseq, isReliable, isNext := l.provisional.Take(m)
+	if isReliable {
+		if !isNext {
+			return // RFC 3262 §4: a repetition, or one out of order
+		}
+		d := l.earlyDialog(m)
+		if d == nil {
+			return
+		}
+		b := d.Request(sip.PRACK).Add(sip.HRAck, dialog.RAck(rseq, out.cseq)).Add(sip.HUserAgent, l.endpoint.UserAgent)
+		if _, err := l.endpoint.Transactions.Request(b, l.flow, discard{}); err != nil {
+			l.endpoint.Log.Info("sipleg: PRACK not sent", "error", err)
+		}
+	}
+	var early *sdp.Description
+	if body := m.SDP(); body != nil && out.offered {
+		var err error
+		if early, err = l.learn(body); err != nil {
+			l.endpoint.Log.Info("sipleg: early description", "error", err)
+			early = nil
+		}
+	}
+	l.tell(call.Rang{Leg: l, Status: m.Status(), Early: early})
+}
+
+// earlyDialog is the dialog that a provisional response makes: RFC 3261 §12.1.2.
+func (l *Leg) earlyDialog(m *sip.Message) *dialog.Dialog {
+	for _, d := range l.out.early {
+		if d.RemoteTag == string(m.ToTag()) {
+			return d
+		}
+	}
+	d, err := dialog.FromResponse(l.out.req, m)
+	if err != nil || len(l.out.early) >= 20 {
+		return nil
+	}
+	l.out.early = append(l.out.early, d)
+	return d
+}
+
+// answered takes the first 2xx.
+func (l *Leg) answered(m *sip.Message) {
+	out := l.out
+	d, err := dialog.FromResponse(out.req, m)
+	if err != nil {
+		l.endpoint.Log.Info("sipleg: unusable 2xx", "error", err)
+		l.failed(cause.Failed(), nil)
+		return
+	}
+	for _, e := range out.early {
+		if e.RemoteTag == d.RemoteTag {
+			d.LocalSeq = e.LocalSeq // PRACKs have counted on
+		}
+	}
+	l.dialog, l.phase = d, connected
+	l.allow.learn(m)
+	if ua, ok := m.Header(sip.HServer); ok {
+		l.userAgent = string(ua)
+	} else if ua, ok := m.Header(sip.HUserAgent); ok {
+		l.userAgent = string(ua)
+	}
+	if out.caller.Credentials != nil {
+		out.caller.Credentials.Accepted()
+	}
+	l.timer = out.policy.Result(m)
+	l.chooseFlow()
+	var description *sdp.Description
+	if body := m.SDP(); body != nil {
+		if description, err = l.learn(body); err != nil {
+			// RFC 3261 §13.2.2.4: an answer that cannot be taken: ACK, then BYE.
+			l.endpoint.Log.Info("sipleg: answer refused", "error", err)
+			l.sendACK(nil)
+			l.bye(cause.NotAcceptable().RequestReason())
+			l.failed(cause.NotAcceptable(), nil)
+			return
+		}
+	}
+	if out.offered {
+		l.sendACK(nil)
+	}
+	l.startTimer()
+	l.tell(call.Connected{Leg: l, Description: description})
+}
+
+// Acknowledge implements call.Leg.
+func (l *Leg) Acknowledge(answer *sdp.Description) {
+	if l.phase != connected {
+		return
+	}
+	body, err := l.localize(answer)
+	if err != nil {
+		l.endpoint.Log.Warn("sipleg: answer", "error", err)
+		l.bye(cause.NotAcceptable().RequestReason())
+		l.over(cause.Of(err))
+		return
+	}
+	l.ours = body
+	switch {
+	case l.change != nil && l.change.pending != 0:
+		l.ackChange(body)
+	case l.out != nil && !l.out.acked:
+		l.sendACK(body)
+	}
+}
+
+// sendACK acknowledges the 2xx to the INVITE that made the dialog.
+func (l *Leg) sendACK(body []byte) {
+	out := l.out
+	b := l.dialog.ACK(out.cseq)
+	l.copyCredentials(b, out.req)
+	if body != nil {
+		b.Body("application/sdp", body)
+	}
+	out.acked = true
+	var err error
+	if out.ack, err = l.endpoint.Transactions.Send(b, l.flow); err != nil {
+		l.endpoint.Log.Info("sipleg: ACK not sent", "error", err)
+	}
+	// Until the transaction ends, only what repeats the ACK is kept.
+	out.invite, out.req, out.early = call.Invite{}, nil, nil
+}
+
+// copyCredentials: RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
+func (l *Leg) copyCredentials(b *sip.Builder, invite *sip.Message) {
+	if invite != nil {
+		b.Copy(invite, sip.HAuthorization, sip.HProxyAuthorization)
+	}
+}
+
+// again takes a repeated 2xx, or the 2xx of another branch of a forking proxy.
+func (l *Leg) again(m *sip.Message) {
+	out := l.out
+	if out == nil || m.Status()/100 != 2 {
+		return
+	}
+	if string(m.ToTag()) != l.dialog.RemoteTag {
+		l.late(out.tx, m)
+		return
+	}
+	if out.acked {
+		if err := l.flow.Send(out.ack); err != nil {
+			l.endpoint.Log.Info("sipleg: ACK not repeated", "error", err)
+		}
+	}
+}
+
+// late ends a dialog that nobody waits for any more: ACK and BYE (RFC 3261 §13.2.2.4).
+func (l *Leg) late(c *transaction.Client, m *sip.Message) {
+	l.lateMu.Lock()
+	defer l.lateMu.Unlock()
+	l.endpoint.Late.Add(1)
+	var req sip.Message
+	if req.Parse(c.Request()) != nil {
+		return
+	}
+	d, err := dialog.FromResponse(&req, m)
+	if err != nil {
+		return
+	}
+	f := c.Flow()
+	b := d.ACK(req.CSeq())
+	l.copyCredentials(b, &req)
+	if _, err := l.endpoint.Transactions.Send(b, f); err != nil {
+		return
+	}
+	bye := d.Request(sip.BYE).Add(sip.HUserAgent, l.endpoint.UserAgent)
+	_, _ = l.endpoint.Transactions.Request(bye, f, discard{}) // the party sees a lost call either way
+}
+
+// refused takes a final response other than 2xx.
+func (l *Leg) refused(m *sip.Message) {
+	out := l.out
+	switch status := m.Status(); {
+	case (status == 401 || status == 407) && l.authenticate(m):
+		l.retry(cause.FromSIP(status))
+	case status == 422: // RFC 4028 §7.3
+		if p, ok := out.policy.Raise(m); ok {
+			out.policy = p
+			l.retry(cause.FromSIP(status))
+			return
+		}
+		l.failed(causeOf(m, cause.FromSIP(status)), nil)
+	case status == 503 || status == 408: // RFC 3263 §4.3
+		l.nextTarget(causeOf(m, cause.FromSIP(status)))
+	case status < 400:
+		l.failed(cause.FromSIP(status), contacts(m))
+	default:
+		l.failed(causeOf(m, cause.FromSIP(status)), nil)
+	}
+}
+
+func (l *Leg) retry(last cause.Cause) {
+	if err := l.invite(); err != nil {
+		l.failed(last, nil)
+	}
+}
+
+// authenticate prepares the answer to a challenge: RFC 3261 §22.2, §22.3.
+func (l *Leg) authenticate(m *sip.Message) bool {
+	out := l.out
+	if out.caller.Credentials == nil {
+		return false
+	}
+	id := sip.HWWWAuthenticate
+	if out.isProxy = m.Status() == 407; out.isProxy {
+		id = sip.HProxyAuthenticate
+	}
+	challenges := Challenges(m, id)
+	if out.caller.Credentials.Challenged(challenges) != nil {
+		return false
+	}
+	out.auth = string(out.caller.Credentials.Append(nil, "INVITE", out.invite.Target.URI))
+	return true
+}
+
+// Challenges reads the digest challenges of a 401 or 407; others are passed over.
+func Challenges(m *sip.Message, id sip.HeaderID) []digest.Challenge {
+	var cs []digest.Challenge
+	for i := range m.Len() {
+		if _, v, h := m.At(i); h == id && len(cs) < 8 {
+			if c, err := digest.ParseChallenge(v); err == nil {
+				cs = append(cs, c)
+			}
+		}
+	}
+	return cs
+}
+
+// contacts are the targets of a 3xx by falling q: RFC 3261 §8.1.3.4.
+func contacts(m *sip.Message) []string {
+	type entry struct {
+		uri string
+		q   string
+	}
+	var es []entry
+	for e := m.Elements(sip.HContact); e.Next() && len(es) < 10; {
+		a, err := e.Address()
+		if err != nil || a.Star {
+			continue
+		}
+		q := "1"
+		if v, ok := a.Params.Value("q"); ok {
+			q = string(v)
+		}
+		i := len(es)
+		for i > 0 && es[i-1].q < q { // "0.5" and "1" compare as text
+			i--
+		}
+		es = append(es[:i], append([]entry{{a.URI.String(), q}}, es[i:]...)...)
+	}
+	uris := make([]string, len(es))
+	for i, e := range es {
+		uris[i] = e.uri
+	}
+	return uris
+}
+
+// giveUp cancels the INVITE.
+func (l *Leg) giveUp(reason string) {
+	if l.out != nil && l.out.tx != nil {
+		l.out.tx.Cancel(reason)
+	}
+}
+
+// failed ends an outbound leg that did not come about.
+func (l *Leg) failed(c cause.Cause, contacts []string) {
+	if l.phase == ended {
+		return
+	}
+	l.end()
+	l.tell(call.Failed{Leg: l, Cause: c, Contacts: contacts})
+}
