@@ -2,6 +2,7 @@ package directory
 
 import (
 	"crypto/md5"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
@@ -17,7 +18,8 @@ type Credential struct {
 	Secret Secret
 	// MD5 is H(username:realm:password), "HA1" of RFC 7616 §3.4.2, with MD5.
 	MD5 [md5.Size]byte
-	// SHA256 is the same with SHA-256. A hash of zeros is not known: the device cannot use that algorithm.
+	// SHA256 is the same with SHA-256. A hash of zeros is not known: the device cannot use that algorithm. In a Snapshot
+	// it is random instead, so that a comparison that does not ask fails.
 	SHA256 [sha256.Size]byte
 	// Sealed is the encrypted credential as the store keeps it. A Snapshot has none.
 	Sealed []byte
@@ -50,6 +52,17 @@ func (c *Credential) Matches(username, realm string, secret Secret) bool {
 // Hashed reports whether the hashes are known.
 func (c *Credential) Hashed() bool {
 	return c.MD5 != [md5.Size]byte{} && c.SHA256 != [sha256.Size]byte{}
+}
+
+// forSnapshot removes secrets and makes hashes that are not known impossible to guess.
+func (c *Credential) forSnapshot() {
+	c.Secret, c.Sealed = "", nil
+	if c.MD5 == [md5.Size]byte{} {
+		_, _ = rand.Read(c.MD5[:]) // never fails
+	}
+	if c.SHA256 == [sha256.Size]byte{} {
+		_, _ = rand.Read(c.SHA256[:])
+	}
 }
 
 // fault says why the credential cannot be kept, "" when it can.

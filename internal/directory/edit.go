@@ -183,7 +183,7 @@ func copyLine(o *Line) *Line {
 		d.From = slices.Clone(d.From)
 		d.Credentials = slices.Clone(d.Credentials)
 		for j := range d.Credentials {
-			d.Credentials[j].Secret, d.Credentials[j].Sealed = "", nil
+			d.Credentials[j].forSnapshot()
 		}
 	}
 	return &l

@@ -67,8 +67,9 @@ type Actor struct {
 // Objects keeps the directory. It is the directory's Loader.
 type Objects interface {
 	directory.Loader
-	// Update runs fn in a transaction. It keeps all of fn's changes with an audit row for each, or, when fn, a final
-	// check (references between objects) or the commit fails, none. It returns what was changed.
+	// Update runs fn in a transaction. It keeps all of fn's changes with an audit row for each, or, when fn, any of its
+	// changes (even if fn goes on after the error, to find more), a final check (references between objects) or the
+	// commit fails, none. It returns what was changed.
 	Update(ctx context.Context, actor Actor, fn func(Tx) error) ([]directory.Change, error)
 	// Plan runs fn as Update does, with all checks, and keeps nothing.
 	Plan(ctx context.Context, actor Actor, fn func(Tx) error) ([]directory.Change, error)
