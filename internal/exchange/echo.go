@@ -33,12 +33,10 @@ func echo(c *call.Call) cause.Cause {
 // reflect keeps an answered echo going.
 func reflect(c *call.Call) cause.Cause {
 	until := c.Record().Answer.Add(echoTime)
+	if !reflects(c) {
+		return cause.NotAcceptable()
+	}
 	for {
-		if m := c.Caller().Media(); m != nil {
-			if err := m.Echo(); err != nil {
-				return cause.NotAcceptable()
-			}
-		}
 		e, err := c.Next(until)
 		switch {
 		case errors.Is(err, call.ErrTimeout):
@@ -57,8 +55,19 @@ func reflect(c *call.Call) cause.Cause {
 			c.Negotiated(nil)
 		case call.Updated:
 			renew(c, e)
+		default:
+			continue
+		}
+		if !reflects(c) {
+			return cause.NotAcceptable()
 		}
 	}
+}
+
+// reflects makes the streams that the caller has now send back what they hear.
+func reflects(c *call.Call) bool {
+	m := c.Caller().Media()
+	return m == nil || m.Echo() == nil
 }
 
 // renew answers a change of the media.
