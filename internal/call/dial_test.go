@@ -373,10 +373,10 @@ func TestDialEveryOrder(t *testing.T) {
 				}
 				pass(time.Millisecond)
 				w.look()
-				if t.Failed() {
-					t.Logf("order: %s paced: %t", name, paced)
-				}
 				w.check()
+				if s.t.Failed() {
+					s.t.Logf("order: %s paced: %t", name, paced)
+				}
 			})
 			if t.Failed() {
 				t.FailNow()
