@@ -89,12 +89,10 @@ type bodyReader struct {
 	failed bool
 }
 
-var zeros [16]byte
-
 func (p *bodyReader) bytes(n int) []byte {
 	if p.failed || len(p.rest) < n {
 		p.failed = true
-		return zeros[:min(n, len(zeros))]
+		return make([]byte, min(n, 16))
 	}
 	b := p.rest[:n]
 	p.rest = p.rest[n:]

@@ -70,7 +70,8 @@ func (r *record) key() RowKey {
 	return RowKey{AOR: r.aor.Tenant.String() + "/" + r.aor.Line.String(), Contact: b.String()}
 }
 
-// Unsaved is the number of changes that the Saver has not taken yet; it grows while the store is away.
+// Unsaved is the number of changes that the Saver has not taken yet; it grows while the store is away, up to a few for
+// each binding.
 func (t *Table) Unsaved() int {
 	n := int(t.save.waiting.Load())
 	for i := range t.shards {
