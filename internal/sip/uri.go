@@ -99,6 +99,9 @@ func (u *URI) parseSIP(b []byte) error {
 		}
 		u.User = info
 		if c := bytes.IndexByte(info, ':'); c >= 0 {
+			if c == 0 {
+				return errURI
+			}
 			u.User, u.Password = info[:c], info[c+1:]
 		}
 		b = b[at+1:]
@@ -317,7 +320,8 @@ func paramsMatch(a, b Params) bool {
 			}
 			continue
 		}
-		if !bytes.EqualFold(AppendUnescaped(nil, it.value), AppendUnescaped(nil, other)) {
+		mine, _ := a.Value(name) // §19.1.1: a name appears once; of a repeated one the first counts
+		if !bytes.EqualFold(AppendUnescaped(nil, mine), AppendUnescaped(nil, other)) {
 			return false
 		}
 	}
