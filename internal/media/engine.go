@@ -42,6 +42,10 @@ type Engine struct {
 // ErrClosed is returned by an engine or a session that was closed.
 var ErrClosed = errors.New("media is closed")
 
+// past is how far the engine's clock begins before the engine: what a restored session has last heard of its party lies
+// back that far at most.
+const past = 24 * time.Hour
+
 // New starts an engine: its workers and its clock run until Close.
 func New(c Config) (*Engine, error) {
 	ports, err := newAllocator(c.Ports, rand.IntN)
@@ -61,7 +65,7 @@ func New(c Config) (*Engine, error) {
 		poller:    poller,
 		ports:     ports,
 		advertise: c.Advertise,
-		epoch:     time.Now(),
+		epoch:     time.Now().Add(-past),
 		sessions:  make(map[*Session]struct{}),
 	}
 	e.clock = newClock(e.epoch)
@@ -92,7 +96,7 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// now is the time on the engine's monotonic clock, in nanoseconds since it was started.
+// now is the time on the engine's monotonic clock, in nanoseconds since its epoch.
 func (e *Engine) now() int64 { return int64(time.Since(e.epoch)) }
 
 // admit registers a session, unless the engine is closed.

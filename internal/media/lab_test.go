@@ -34,7 +34,7 @@ type lab struct {
 }
 
 // inLab runs a test on a network of its own.
-func inLab(t *testing.T, f func(l *lab)) {
+func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m := network.NewMemory(network.MemoryConfig{Test: t})
@@ -49,7 +49,7 @@ func inLab(t *testing.T, f func(l *lab)) {
 				t.Error(err)
 			}
 		})
-		f(l)
+		f(t, l)
 	})
 }
 
@@ -219,6 +219,19 @@ func (l *lab) call(a, b *phone, offer, answer *sdp.Description) (*leg, *leg) {
 	x.tell(answer)
 	Bridge(x.s, y.s)
 	return x, y
+}
+
+// above is the RTCP address of an RTP address.
+func above(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), a.Port()+1) }
+
+// localized is an audio description for the session's party.
+func localized(t *testing.T, s *Session, from netip.AddrPort) *sdp.Description {
+	t.Helper()
+	d, err := s.Localize(describeAt(t, from, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
 }
 
 func payloads(ps []network.Packet) [][]byte {

@@ -1,7 +1,6 @@
 package media
 
 import (
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -18,7 +17,7 @@ func sameBytes(t *testing.T, what string, got []network.Packet, want [][]byte) {
 }
 
 func TestRelayPassesBytes(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		fromA := a.talk(x.to, 0xa, 65500, 100)
@@ -51,7 +50,7 @@ func TestRelayPassesBytes(t *testing.T) {
 }
 
 func TestUnbridgeStopsTheFlow(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 1, 1, 3)
@@ -75,7 +74,7 @@ func TestUnbridgeStopsTheFlow(t *testing.T) {
 }
 
 func TestRelayCloseMidway(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 1, 1, 3)
@@ -95,7 +94,7 @@ func TestRelayCloseMidway(t *testing.T) {
 }
 
 func TestRelayBetweenFamilies(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob6, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		if x.to.Addr() != exchange4 || y.to.Addr() != exchange6 {
@@ -121,7 +120,7 @@ func senderReport(ssrc uint32, ntp uint64, blocks ...rtp.ReportBlock) []byte {
 }
 
 func TestControlBetweenMuxAndSeparate(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe("rtcp-mux"), b.describe())
 		if !x.told.Media[0].RTCPMux() {
@@ -135,7 +134,7 @@ func TestControlBetweenMuxAndSeparate(t *testing.T) {
 		muxed := senderReport(0xa, 1<<40)
 		a.send(muxed, x.to)
 		separate := senderReport(0xb, 2<<40)
-		if err := b.rtcp.WriteTo(separate, netip.AddrPortFrom(y.to.Addr(), y.to.Port()+1)); err != nil {
+		if err := b.rtcp.WriteTo(separate, above(y.to)); err != nil {
 			t.Fatal(err)
 		}
 		wait(time.Second)
@@ -154,7 +153,7 @@ func TestControlBetweenMuxAndSeparate(t *testing.T) {
 // RFC 3550 §6.4.1, Figure 2: the report comes back 11.375 s after the sender report passed, 5.25 s of which it was
 // held.
 func TestRoundTripVector(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe("rtcp-mux"), b.describe("rtcp-mux"))
 		a.talk(x.to, 0xa, 1, 10)
@@ -180,7 +179,7 @@ func TestRoundTripVector(t *testing.T) {
 
 // What is lost on one leg is not charged to the other one.
 func TestLossIsThatOfTheLeg(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe("rtcp-mux"), b.describe("rtcp-mux"))
 		for seq := range uint16(100) {
@@ -203,7 +202,7 @@ func TestLossIsThatOfTheLeg(t *testing.T) {
 
 // T.38 and other streams that are no RTP pass as bytes.
 func TestRelayOfUDPTL(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		fax := func(p *phone) string {
 			return "v=0\no=- 1 1 IN IP4 " + p.host.Addr().String() + "\ns=-\nc=IN IP4 " + p.host.Addr().String() +
@@ -225,7 +224,7 @@ func TestRelayOfUDPTL(t *testing.T) {
 
 // A re-INVITE that adds a stream to a bridged call opens and joins it.
 func TestStreamAddedWhileBridged(t *testing.T) {
-	inLab(t, func(l *lab) {
+	inLab(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		av, bv := l.phoneOn(a.host, 4002), l.phoneOn(b.host, 5002)

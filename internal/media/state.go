@@ -126,7 +126,7 @@ func (s *Session) restore(x StreamState) error {
 	st.control.restore(x.Control, now)
 	st.rtp.in.prior = x.Totals
 	if !x.Last.IsZero() {
-		// The engine's clock may be younger than the last packet; it was heard, so the time must not read as "never".
+		// Zero would read as "never".
 		st.rtp.last.Store(max(1, int64(x.Last.Sub(s.engine.epoch))))
 	}
 	st.packetsIn.Store(x.Counts[0])

@@ -7,24 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"dialtone/internal/codec"
 	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 )
-
-// Source gives what is played.
-type Source interface {
-	// ReadFrame fills the frame: 20 ms of linear PCM at 8 kHz. It returns io.EOF when nothing is left, without having
-	// filled it. It runs on the clock of all players and must not block, nor call back into the session.
-	ReadFrame(frame codec.Frame) error
-}
-
-// Sink takes what is heard.
-type Sink interface {
-	// WriteFrame takes linear PCM at 8 kHz, 20 ms or less of it. Packets that did not arrive are silence. It runs on a
-	// media worker and must not block, nor call back into the session. The frame is valid until it returns.
-	WriteFrame(frame codec.Frame)
-}
 
 var (
 	// ErrNoAudio means that the session has no audio stream with a port.
