@@ -1,0 +1,245 @@
+package call_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"dialtone/internal/call"
+	"dialtone/internal/call/calltest"
+	"dialtone/internal/cause"
+	"dialtone/internal/media"
+	"dialtone/internal/network"
+	"dialtone/internal/sdp"
+)
+
+// phone is a party with real media on an in-memory network.
+type phone struct {
+	t       *testing.T
+	session *media.Session
+	conn    network.PacketConn
+	to      netip.AddrPort // where it sends RTP
+	seq     byte
+	heard   int // packets received
+}
+
+// studio makes phones.
+type studio struct {
+	t      *testing.T
+	net    *network.Memory
+	engine *media.Engine
+}
+
+func newStudio(t *testing.T) *studio {
+	t.Helper()
+	m := network.NewMemory(network.MemoryConfig{Test: t})
+	e, err := media.New(media.Config{
+		Network: m.Host(netip.MustParseAddr("192.0.2.10")), Workers: 1, Ports: media.PortRange{Min: 10000, Max: 10099},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return &studio{t, m, e}
+}
+
+func (s *studio) phone(address string) *phone {
+	s.t.Helper()
+	addr := netip.MustParseAddr(address)
+	conn, err := s.net.Host(addr).ListenPacket(netip.AddrPortFrom(addr, 4000), false)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	session, err := s.engine.NewSession(media.SessionConfig{Peer: addr})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	d, err := sdp.Parse(fmt.Appendf(nil, "v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8\r\na=rtcp-mux\r\n", addr, addr))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	ours, err := session.Localize(d)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := session.SetRemote(d, addr); err != nil {
+		s.t.Fatal(err)
+	}
+	p := &phone{t: s.t, session: session, conn: conn, to: ours.Address(0)}
+	go func() {
+		batch := []network.Packet{{Data: make([]byte, 1500)}}
+		for {
+			if _, err := conn.ReadBatch(batch); err != nil {
+				return
+			}
+			p.heard++
+			batch[0].Data = batch[0].Data[:1500]
+		}
+	}()
+	s.t.Cleanup(func() { conn.Close() })
+	return p
+}
+
+// speak sends one RTP packet of 20 ms of A-law silence.
+func (p *phone) speak() {
+	p.t.Helper()
+	p.seq++
+	b := make([]byte, 172)
+	copy(b, []byte{0x80, 8, 0, p.seq, 0, 0, p.seq, 0, 1, 2, 3, 4})
+	if err := p.conn.WriteTo(b, p.to); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// report sends an empty RTCP receiver report (RFC 3550 §6.4.2).
+func (p *phone) report() {
+	p.t.Helper()
+	if err := p.conn.WriteTo([]byte{0x80, 201, 0, 1, 1, 2, 3, 4}, p.to); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// converse connects two phones with media supervision of 30 s. At the end the call must be over, or is hung up.
+func converse(t *testing.T, act func(s *scene, a, b *phone)) {
+	t.Helper()
+	var a, b *phone
+	play(t, func(s *scene) {
+		s.config.MediaTimeout = 30 * time.Second
+		st := newStudio(s.t)
+		a, b = st.phone("198.51.100.1"), st.phone("198.51.100.2")
+		s.caller.Session = a.session
+		s.dialer.OnDial = func(l *calltest.Leg) { l.Session = b.session }
+	}, func(s *scene) {
+		s.connect()
+		act(s, a, b)
+		s.call.Hangup(cause.Normal(cause.System))
+	})
+}
+
+// during lets the parties act once a second.
+func during(n int, act func()) {
+	for range n {
+		act()
+		pass(time.Second)
+	}
+}
+
+func TestSuperviseMediaPasses(t *testing.T) {
+	converse(t, func(s *scene, a, b *phone) {
+		a.speak()
+		b.speak()
+		pass(time.Second)
+		if a.heard != 1 || b.heard != 1 {
+			t.Errorf("a heard %d packets, b %d", a.heard, b.heard)
+		}
+	})
+}
+
+func TestSuperviseSilence(t *testing.T) {
+	converse(t, func(s *scene, a, b *phone) {
+		during(100, func() { a.speak(); b.speak() })
+		during(5, a.speak)
+		last := time.Now().Add(-time.Second) // of a's last packet
+		pass(29*time.Second - time.Millisecond)
+		if s.registry.Len() != 1 {
+			t.Fatal("ended too early")
+		}
+		pass(2 * time.Millisecond)
+		r := s.ended(cause.MediaTimeout())
+		if r.End.Sub(last).Abs() > 10*time.Millisecond {
+			t.Errorf("ended %v after the last media", r.End.Sub(last))
+		}
+		s.asked(s.caller, "hangup 408 media timeout")
+		if len(r.Legs[0].Streams) != 1 || r.Legs[0].Streams[0].PacketsIn != 105 || r.Legs[1].Streams[0].PacketsIn != 100 {
+			t.Errorf("streams %+v", r.Legs)
+		}
+	})
+}
+
+func TestSuperviseNeverAnyMedia(t *testing.T) {
+	converse(t, func(s *scene, _, _ *phone) {
+		pass(30*time.Second + time.Millisecond)
+		if r := s.ended(cause.MediaTimeout()); !r.End.Equal(r.Answer) {
+			t.Errorf("ended %v after the answer", r.End.Sub(r.Answer))
+		}
+	})
+}
+
+func TestSuperviseOneTalksWithoutReports(t *testing.T) {
+	converse(t, func(s *scene, a, b *phone) {
+		b.speak()
+		during(300, a.speak) // b may be muted: nothing says that it is gone
+		if s.registry.Len() != 1 {
+			t.Error("ended although one party talks and the other never sent RTCP")
+		}
+	})
+}
+
+func TestSupervisePartyWithReportsVanishes(t *testing.T) {
+	converse(t, func(s *scene, a, b *phone) {
+		during(20, func() { a.speak(); b.speak(); b.report() })
+		vanished := time.Now().Add(-time.Second)
+		during(28, a.speak)
+		if s.registry.Len() != 1 {
+			t.Fatal("ended too early")
+		}
+		during(2, a.speak)
+		if r := s.ended(cause.MediaTimeout()); r.End.Sub(vanished).Abs() > 10*time.Millisecond {
+			t.Errorf("ended %v after the party vanished", r.End.Sub(vanished))
+		}
+	})
+}
+
+func TestSuperviseReportsKeepSilenceAlive(t *testing.T) {
+	converse(t, func(s *scene, a, b *phone) {
+		during(100, func() { a.report(); b.report() })
+		if s.registry.Len() != 1 {
+			t.Error("ended although both parties send RTCP")
+		}
+	})
+}
+
+func TestSuperviseHold(t *testing.T) {
+	hold := func(s *scene) {
+		s.says(s.caller, call.Updated{Leg: s.caller, Offer: calltest.Description("hold", sdp.Inactive)})
+		b := s.leg("x")
+		s.says(b, call.Answered{Leg: b, Description: calltest.Description("ok", sdp.Inactive)})
+	}
+	converse(t, func(s *scene, a, b *phone) {
+		during(3, func() { a.speak(); b.speak() })
+		hold(s)
+		pass(time.Hour)
+		if s.registry.Len() != 1 {
+			t.Error("a held call was ended for its silence")
+		}
+	})
+	converse(t, func(s *scene, a, b *phone) {
+		during(3, func() { a.speak(); b.speak(); b.report() })
+		hold(s)
+		during(40, b.report)
+		if s.registry.Len() != 1 {
+			t.Fatal("a held party that reports was ended")
+		}
+		pass(31 * time.Second)
+		s.ended(cause.MediaTimeout())
+	})
+}
+
+func TestSuperviseOff(t *testing.T) {
+	var a *phone
+	play(t, func(s *scene) {
+		st := newStudio(s.t)
+		a = st.phone("198.51.100.1")
+		s.caller.Session = a.session
+	}, func(s *scene) {
+		s.connect()
+		pass(24 * time.Hour)
+		if s.registry.Len() != 1 {
+			t.Error("ended without supervision")
+		}
+		s.call.Hangup(cause.Normal(cause.System))
+		synctest.Wait()
+	})
+}
