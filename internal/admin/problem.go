@@ -43,6 +43,7 @@ type Problem struct {
 
 // FieldFault is one field of a request that cannot be.
 type FieldFault struct {
+	Line   int    `json:"line,omitempty" doc:"Of a configuration file"`
 	Field  string `json:"field" doc:"In the words of the object, such as devices[0].username"`
 	Code   string `json:"code" doc:"A stable word for programs"`
 	Reason string `json:"reason" doc:"What is wrong, in words"`

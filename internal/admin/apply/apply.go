@@ -30,8 +30,6 @@ type Store interface {
 type Options struct {
 	Plan  bool // change nothing, tell what would change
 	Prune bool // remove what is missing from sections that are there
-	// Allows tells whether the actor may write that tenant, and whether it may make or change tenants as such; nil: all.
-	Allows func(tenant *directory.Tenant, itself bool) bool
 }
 
 // errFaults makes the transaction fail when the file has faults.

@@ -17,9 +17,8 @@ import (
 	"dialtone/internal/store"
 )
 
-// Export writes everything that is configured as one file, secrets sealed: applying it changes nothing. Of tenants that
-// allows refuses nothing is written; nil allows all.
-func Export(ctx context.Context, s Store, w io.Writer, allows func(*directory.Tenant) bool) error {
+// Export writes everything that is configured as one file, secrets sealed: applying it changes nothing.
+func Export(ctx context.Context, s Store, w io.Writer) error {
 	out := &exporter{w: bufio.NewWriter(w)}
 	err := s.View(ctx, func(tx store.Tx) error {
 		names := NewNames(ctx, tx)
@@ -30,9 +29,6 @@ func Export(ctx context.Context, s Store, w io.Writer, allows func(*directory.Te
 			}
 			for _, tenant := range tenants {
 				after = tenant.Name
-				if allows != nil && !allows(tenant) {
-					continue
-				}
 				if err := out.tenant(ctx, tx, names, tenant); err != nil {
 					return err
 				}

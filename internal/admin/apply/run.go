@@ -44,10 +44,6 @@ func (r *run) document(d *document) error {
 	if err != nil || tenant == nil {
 		return err
 	}
-	if r.options.Allows != nil && !r.options.Allows(tenant, false) {
-		r.faults.add(d.line("tenant"), "tenant", codeForbidden, "you may not change %s", tenant.Name)
-		return nil
-	}
 	steps := []func() error{
 		func() error {
 			return put(r, tenant, &d.sites, r.tx.Sites(), func(f *form.Site, e place, old *directory.Site) (*directory.Site, directory.Errors) {
@@ -81,8 +77,6 @@ func (r *run) document(d *document) error {
 	return r.prune(tenant, d)
 }
 
-const codeForbidden = "forbidden"
-
 // tenant puts what a document says of the tenant itself. It is nil when that cannot be.
 func (r *run) tenant(d *document) (*directory.Tenant, error) {
 	old, err := r.tx.Tenants().Find(r.ctx, directory.ID{}, d.name)
@@ -114,18 +108,9 @@ func (r *run) tenant(d *document) (*directory.Tenant, error) {
 		return nil, nil
 	}
 	r.places[objectKey{d.name, directory.KindTenant, d.name}] = d.place
-	version := tenant.Version
 	changed, err := r.tx.Tenants().Put(r.ctx, tenant)
 	if err != nil {
 		return nil, r.refused(d.place, err)
-	}
-	if changed && r.options.Allows != nil && !r.options.Allows(tenant, true) {
-		what := "change"
-		if version == 0 {
-			what = "make"
-		}
-		r.faults.add(d.line("tenant"), "tenant", codeForbidden, "you may not %s %s", what, tenant.Name)
-		return nil, nil
 	}
 	if !changed {
 		r.unchanged++

@@ -23,12 +23,6 @@ import (
 	"dialtone/internal/admin"
 )
 
-// Socket is the name of the socket in the data directory.
-const Socket = "dialtone.sock"
-
-// prefix is where the API begins.
-const prefix = "/api/v1"
-
 // answerLimit bounds what is read of an answer that is not streamed.
 const answerLimit = 64 << 20
 
@@ -45,7 +39,7 @@ var ErrNoServer = errors.New("no server")
 
 // Local is the server that works on the data directory.
 func Local(data string) *Client {
-	path := filepath.Join(data, Socket)
+	path := filepath.Join(data, admin.SocketName)
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) },
@@ -59,7 +53,7 @@ func Remote(server, token string) (*Client, error) {
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
 		return nil, fmt.Errorf("%q is not the URL of a server such as https://pbx.example:8443", server)
 	}
-	base := strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), prefix)
+	base := strings.TrimSuffix(strings.TrimSuffix(u.String(), "/"), admin.Prefix)
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -208,7 +202,7 @@ func (c *Client) send(ctx context.Context, r Request) (*http.Response, error) {
 	if method == "" {
 		method = http.MethodGet
 	}
-	target := c.base + prefix + r.Path
+	target := c.base + admin.Prefix + r.Path
 	if len(r.Query) > 0 {
 		target += "?" + r.Query.Encode()
 	}
