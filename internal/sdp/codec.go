@@ -147,7 +147,8 @@ func (m *Media) Codecs() []Codec {
 			continue
 		}
 		if i := params[pt]; i > 0 {
-			_, c.FMTP, _ = cutPayloadType(m.Attributes[i-1].Value)
+			_, rest, _ := cutPayloadType(m.Attributes[i-1].Value)
+			c.FMTP = strings.TrimLeft(rest, " \t")
 		}
 		codecs = append(codecs, c)
 	}
