@@ -262,7 +262,7 @@ func isWebSocket(kind uint8) bool {
 
 // joinFlow notes that the record's address-of-record has a binding on its connection.
 func (t *Table) joinFlow(r *record) {
-	if r.flow == 0 {
+	if r.flow == 0 || transports[r.kind] == directory.UDP {
 		return
 	}
 	fs := &t.flows[r.flow%shardCount]

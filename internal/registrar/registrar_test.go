@@ -1,0 +1,532 @@
+package registrar
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dialtone/internal/directory"
+	"dialtone/internal/location"
+	"dialtone/internal/sip"
+)
+
+var (
+	epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	line  = location.AOR{Tenant: directory.ID{1}, Line: directory.ID{2}}
+	flow  = location.Flow{
+		Transport: directory.UDP, Local: netip.MustParseAddrPort("192.0.2.1:5060"), Remote: netip.MustParseAddrPort("203.0.113.9:40000"),
+	}
+)
+
+// bench is a registrar with its table and a clock.
+type bench struct {
+	t     *testing.T
+	table *location.Table
+	r     *Registrar
+	now   time.Time
+	cseq  int
+}
+
+func newBench(t *testing.T, p Policy) *bench {
+	table := location.New(location.Config{}, epoch)
+	return &bench{t: t, table: table, r: New(table, p), now: epoch}
+}
+
+// register sends a REGISTER of the device with these header lines and returns the response. A CSeq or Call-ID among them
+// replaces the usual one.
+func (b *bench) register(device string, lines ...string) *sip.Message {
+	b.t.Helper()
+	b.cseq++
+	m := request(b.t, b.cseq, lines...)
+	var out sip.Builder
+	status := b.r.Respond(&out, m, "tag", Subject{line, device}, flow, b.now)
+	resp, err := out.Message()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if resp.Status() != status {
+		b.t.Fatalf("status %d reported as %d", resp.Status(), status)
+	}
+	return resp
+}
+
+func request(t testing.TB, cseq int, lines ...string) *sip.Message {
+	t.Helper()
+	head := []string{
+		"REGISTER sip:example.com SIP/2.0", "From: <sip:101@example.com>;tag=1", "To: <sip:101@example.com>",
+		"Max-Forwards: 70", "User-Agent: test/1",
+	}
+	all := strings.Join(lines, "\r\n")
+	for name, usual := range map[string]string{
+		"Via": "SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1", "Call-ID": "one@phone", "CSeq": fmt.Sprintf("%d REGISTER", cseq),
+	} {
+		if !strings.Contains(all, name+":") {
+			head = append(head, name+": "+usual)
+		}
+	}
+	text := strings.Join(slices.Concat(head, lines), "\r\n") + "\r\nContent-Length: 0\r\n\r\n"
+	m := &sip.Message{}
+	if err := m.Parse([]byte(text)); err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	return m
+}
+
+// want checks the status and, for a 200, the Contact values.
+func want(t *testing.T, m *sip.Message, status int, contacts ...string) {
+	t.Helper()
+	if m.Status() != status {
+		t.Fatalf("status %d %s, want %d", m.Status(), m.Reason(), status)
+	}
+	var got []string
+	for e := m.Elements(sip.HContact); e.Next(); {
+		got = append(got, string(e.Value()))
+	}
+	slices.Sort(got)
+	slices.Sort(contacts)
+	if !slices.Equal(got, contacts) {
+		t.Fatalf("contacts\n %s\nwant\n %s", strings.Join(got, "\n "), strings.Join(contacts, "\n "))
+	}
+}
+
+func header(m *sip.Message, id sip.HeaderID) string {
+	v, _ := m.Header(id)
+	return string(v)
+}
+
+func TestRFC3261Section10MultipleContactsWithQ(t *testing.T) {
+	b := newBench(t, Policy{})
+	want(t, b.register("101", "Contact: <sip:a@h>;q=0.7, <sip:b@h>;q=1.0;expires=600", "Contact: <sip:c@h>;q=0", "Expires: 1200"), 200,
+		"<sip:a@h>;q=0.700;expires=1200", "<sip:b@h>;expires=600", "<sip:c@h>;q=0.000;expires=1200")
+	var order []string
+	for _, x := range b.table.Lookup(nil, line, b.now) {
+		order = append(order, x.Contact)
+	}
+	if !slices.Equal(order, []string{"sip:b@h", "sip:a@h", "sip:c@h"}) {
+		t.Errorf("%q", order)
+	}
+	// RFC 3261 §10.3 step 8: the remaining time of all bindings is listed, also to a mere query.
+	b.now = b.now.Add(100 * time.Second)
+	want(t, b.register("101"), 200, "<sip:a@h>;q=0.700;expires=1100", "<sip:b@h>;expires=500", "<sip:c@h>;q=0.000;expires=1100")
+	b.now = b.now.Add(500 * time.Second)
+	want(t, b.register("101"), 200, "<sip:a@h>;q=0.700;expires=600", "<sip:c@h>;q=0.000;expires=600")
+}
+
+func TestRFC3261Section10Star(t *testing.T) {
+	tests := []struct {
+		name   string
+		lines  []string
+		status int
+	}{
+		{"with Expires 0", []string{"Contact: *", "Expires: 0"}, 200},
+		{"without Expires", []string{"Contact: *"}, 400},
+		{"with another Expires", []string{"Contact: *", "Expires: 60"}, 400},
+		{"with an expires parameter only", []string{"Contact: *;expires=0"}, 400},
+		{"beside another contact", []string{"Contact: *", "Contact: <sip:a@h>", "Expires: 0"}, 400},
+		{"after another contact", []string{"Contact: <sip:a@h>, *", "Expires: 0"}, 400},
+		{"twice", []string{"Contact: *, *", "Expires: 0"}, 400},
+		{"overtaken", []string{"Contact: *", "Expires: 0", "CSeq: 1 REGISTER"}, 500},
+		{"low CSeq of another Call-ID", []string{"Contact: *", "Expires: 0", "CSeq: 1 REGISTER", "Call-ID: other"}, 200},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, Policy{})
+			b.cseq = 10
+			b.register("101", "Contact: <sip:a@h>, <sip:b@h>")
+			b.register("mobile", "Contact: <sip:m@h>")
+			want(t, b.register("101", tt.lines...), tt.status)
+			left := 1 // that of the other device
+			if tt.status != 200 {
+				left = 3
+			}
+			if n := b.table.Count(); n != left {
+				t.Errorf("%d bindings left, want %d", n, left)
+			}
+		})
+	}
+}
+
+func TestRFC3261Section10Expiration(t *testing.T) {
+	p := Policy{Min: 60 * time.Second, Max: 1800 * time.Second, Default: 900 * time.Second}
+	tests := []struct {
+		name, lines string
+		status      int
+		expires     string
+	}{
+		{"neither", "Contact: <sip:a@h>", 200, "900"},
+		{"header", "Contact: <sip:a@h>\r\nExpires: 300", 200, "300"},
+		{"parameter wins", "Contact: <sip:a@h>;expires=200\r\nExpires: 300", 200, "200"},
+		{"too long is cut", "Contact: <sip:a@h>;expires=7200", 200, "1800"},
+		{"more than 32 bits", "Contact: <sip:a@h>;expires=100000000000000", 200, "1800"},
+		{"header of more than 32 bits", "Contact: <sip:a@h>\r\nExpires: 100000000000000", 200, "1800"},
+		{"malformed parameter is an hour", "Contact: <sip:a@h>;expires=soon", 200, "1800"},
+		{"malformed header is an hour", "Contact: <sip:a@h>\r\nExpires: soon", 200, "1800"},
+		{"shortest", "Contact: <sip:a@h>;expires=60", 200, "60"},
+		{"too brief", "Contact: <sip:a@h>;expires=59", 423, ""},
+		{"too brief by header", "Contact: <sip:a@h>\r\nExpires: 1", 423, ""},
+		{"zero for what is not there", "Contact: <sip:a@h>;expires=0", 200, "none"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, p)
+			m := b.register("101", tt.lines)
+			switch {
+			case tt.status == 423:
+				want(t, m, 423)
+				if header(m, sip.HMinExpires) != "60" {
+					t.Errorf("Min-Expires %q", header(m, sip.HMinExpires))
+				}
+			case tt.expires == "none":
+				want(t, m, 200)
+			default:
+				want(t, m, 200, "<sip:a@h>;expires="+tt.expires)
+			}
+		})
+	}
+	// RFC 3261 §10.3: an hour or more is never too brief, whatever the policy says.
+	b := newBench(t, Policy{Min: 3 * time.Hour, Max: 4 * time.Hour})
+	want(t, b.register("101", "Contact: <sip:a@h>;expires=3600"), 200, "<sip:a@h>;expires=3600")
+	want(t, b.register("101", "Contact: <sip:a@h>;expires=3599"), 423)
+}
+
+func TestRFC3261Section10CallIDAndCSeq(t *testing.T) {
+	tests := []struct {
+		name   string
+		after  time.Duration
+		lines  []string
+		status int
+	}{
+		{"higher", 0, []string{"Contact: <sip:a@h>;expires=100", "CSeq: 11 REGISTER"}, 200},
+		{"equal", time.Second, []string{"Contact: <sip:a@h>;expires=100", "CSeq: 10 REGISTER"}, 500},
+		{"lower", time.Second, []string{"Contact: <sip:a@h>;expires=100", "CSeq: 9 REGISTER"}, 500},
+		{"lower removal", time.Second, []string{"Contact: <sip:a@h>;expires=0", "CSeq: 9 REGISTER"}, 500},
+		{"lower of another Call-ID", time.Second, []string{"Contact: <sip:a@h>;expires=100", "CSeq: 1 REGISTER", "Call-ID: x"}, 200},
+		{"lower for another contact", time.Second, []string{"Contact: <sip:z@h>;expires=100", "CSeq: 1 REGISTER"}, 200},
+		{"lower, long after: the phone has restarted", 33 * time.Second, []string{"Contact: <sip:a@h>;expires=100", "CSeq: 1 REGISTER"}, 200},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, Policy{})
+			b.register("101", "Contact: <sip:a@h>;expires=1000", "CSeq: 10 REGISTER")
+			b.now = b.now.Add(tt.after)
+			if m := b.register("101", tt.lines...); m.Status() != tt.status {
+				t.Fatalf("status %d %s", m.Status(), m.Reason())
+			}
+			if tt.status != 200 {
+				got := b.table.Lookup(nil, line, b.now)
+				if len(got) != 1 || got[0].CSeq != 10 || !got[0].Expires.Equal(epoch.Add(1000*time.Second)) {
+					t.Errorf("changed all the same: %+v", got)
+				}
+			}
+		})
+	}
+}
+
+func TestRFC3261Section10AtomicUpdate(t *testing.T) {
+	tests := []struct {
+		name, contacts string
+		status         int
+	}{
+		{"one too brief", "<sip:new@h>, <sip:a@h>;expires=0, <sip:b@h>;expires=5", 423},
+		{"one not SIP", "<sip:new@h>, <sip:a@h>;expires=0, <mailto:a@h>", 400},
+		{"one malformed", "<sip:new@h>, <sip:a@h>;expires=0, <sip:@>", 400},
+		{"bare URI with headers", "sip:user@example.com?Route=%3Csip:x%3E", 400},
+		{"bad q", "<sip:new@h>;q=2, <sip:a@h>;expires=0", 400},
+		{"one overtaken", "<sip:new@h>, <sip:a@h>;expires=0, <sip:late@h>", 500},
+		{"too many", strings.Repeat("<sip:%d@h>,", 10) + "<sip:last@h>", 403},
+		{"far too many", strings.Repeat("<sip:%d@h>,", 64) + "<sip:last@h>", 400},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, Policy{})
+			b.register("101", "Contact: <sip:a@h>, <sip:b@h>", "Call-ID: first")
+			b.register("101", "Contact: <sip:late@h>", "CSeq: 1000 REGISTER")
+			before := b.table.Lookup(nil, line, b.now)
+			n := 0
+			for strings.Contains(tt.contacts, "%d") {
+				tt.contacts = strings.Replace(tt.contacts, "%d", fmt.Sprint("n", n), 1)
+				n++
+			}
+			b.now = b.now.Add(time.Second)
+			want(t, b.register("101", "Contact: "+tt.contacts), tt.status)
+			if after := b.table.Lookup(nil, line, b.now); !slices.Equal(before, after) {
+				t.Errorf("before %v\nafter  %v", before, after)
+			}
+		})
+	}
+}
+
+func TestContactComparison(t *testing.T) {
+	tests := []struct {
+		name, first, second string
+		same                bool
+	}{
+		{"identical", "sip:a@h", "sip:a@h", true},
+		{"case of the host", "sip:a@host.example", "sip:a@HOST.example", true},
+		{"escapes", "sip:%61lice@h;transport=TCP", "sip:alice@H;Transport=tcp", true},
+		{"another parameter on one side", "sip:a@h", "sip:a@h;newparam=5", true},
+		{"case of the user", "sip:a@h", "sip:A@h", false},
+		{"port", "sip:a@h", "sip:a@h:5060", false},
+		{"transport on one side", "sip:a@h", "sip:a@h;transport=udp", false},
+		{"sips", "sip:a@h", "sips:a@h", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, Policy{})
+			b.register("101", "Contact: <"+tt.first+">;expires=100")
+			m := b.register("101", "Contact: <"+tt.second+">;expires=200")
+			if tt.same {
+				want(t, m, 200, "<"+tt.second+">;expires=200")
+			} else {
+				want(t, m, 200, "<"+tt.first+">;expires=100", "<"+tt.second+">;expires=200")
+			}
+		})
+	}
+	b := newBench(t, Policy{})
+	want(t, b.register("101", "Contact: <sip:a@h>;expires=100, <sip:a@H>;expires=200"), 200, "<sip:a@H>;expires=200")
+}
+
+func TestRemovalOfOneContact(t *testing.T) {
+	b := newBench(t, Policy{})
+	b.register("101", "Contact: <sip:a@h>, <sip:b@h>", "Expires: 100")
+	want(t, b.register("101", "Contact: <sip:a@h>;expires=0"), 200, "<sip:b@h>;expires=100")
+	want(t, b.register("101", "Contact: <sip:b@h>", "Expires: 0"), 200)
+	if b.table.Count() != 0 {
+		t.Errorf("%d left", b.table.Count())
+	}
+}
+
+func TestMaxContacts(t *testing.T) {
+	b := newBench(t, Policy{MaxContacts: 2})
+	b.register("mobile", "Contact: <sip:m@h>;expires=1000")
+	for i := range 4 { // a phone that comes back with another port each time
+		b.now = b.now.Add(time.Second)
+		b.register("101", fmt.Sprintf("Contact: <sip:a@h:%d>;expires=1000", 1000+i), fmt.Sprintf("Call-ID: %d", i))
+	}
+	want(t, b.register("101"), 200, "<sip:a@h:1002>;expires=999", "<sip:a@h:1003>;expires=1000")
+	if b.table.Count() != 3 {
+		t.Errorf("%d bindings, want two and that of the other device", b.table.Count())
+	}
+}
+
+func TestDevicesDoNotSeeEachOther(t *testing.T) {
+	b := newBench(t, Policy{})
+	b.register("101", "Contact: <sip:x@h>;expires=100")
+	want(t, b.register("mobile", "Contact: <sip:x@h>;expires=200"), 200, "<sip:x@h>;expires=200")
+	want(t, b.register("mobile", "Contact: <sip:x@h>;expires=0"), 200)
+	want(t, b.register("101"), 200, "<sip:x@h>;expires=100")
+}
+
+func TestRFC3327Path(t *testing.T) {
+	b := newBench(t, Policy{ServiceRoute: "<sip:edge.example.com;lr>"})
+	m := b.register("101", "Contact: <sip:a@h>;expires=100", "Path: <sip:p3.example.com;lr>, <sip:p1.example.com;lr>", "Path: <sip:p0.example.com;lr>", "Supported: path")
+	want(t, m, 200, "<sip:a@h>;expires=100")
+	var paths []string
+	for e := m.Elements(sip.HPath); e.Next(); {
+		paths = append(paths, string(e.Value()))
+	}
+	if !slices.Equal(paths, []string{"<sip:p3.example.com;lr>", "<sip:p1.example.com;lr>", "<sip:p0.example.com;lr>"}) {
+		t.Errorf("Path in the response: %q", paths)
+	}
+	if got := header(m, sip.HServiceRoute); got != "<sip:edge.example.com;lr>" {
+		t.Errorf("Service-Route %q", got)
+	}
+	if got := b.table.Lookup(nil, line, b.now)[0].Path; got != "<sip:p3.example.com;lr>, <sip:p1.example.com;lr>, <sip:p0.example.com;lr>" {
+		t.Errorf("stored %q", got)
+	}
+	m = b.register("101", "Contact: <sip:a@h>;expires=100", "Path: <sip:p>")
+	if m.Has(sip.HPath) {
+		t.Error("Path goes to a UA that does not know it")
+	}
+	// A new registration brings its own path, or none.
+	b.register("101", "Contact: <sip:a@h>;expires=100")
+	if got := b.table.Lookup(nil, line, b.now)[0].Path; got != "" {
+		t.Errorf("stored %q", got)
+	}
+	want(t, b.register("101", "Contact: <sip:a@h>", "Path: <sip:"), 400)
+}
+
+func TestRFC5626Outbound(t *testing.T) {
+	const (
+		i1     = `;+sip.instance="<urn:uuid:1>"`
+		behind = "Via: SIP/2.0/UDP edge:5060;branch=z9hG4bK2, SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1"
+	)
+	tests := []struct {
+		name     string
+		lines    []string
+		status   int
+		outbound bool
+		regID    uint32
+	}{
+		{"direct", []string{"Contact: <sip:a@h>;reg-id=1" + i1, "Supported: outbound, path"}, 200, true, 1},
+		{"required", []string{"Contact: <sip:a@h>;reg-id=1" + i1, "Require: outbound"}, 200, true, 1},
+		{"direct, not in Supported", []string{"Contact: <sip:a@h>;reg-id=1" + i1}, 200, false, 1},
+		{"instance alone", []string{"Contact: <sip:a@h>" + i1, "Supported: outbound"}, 200, false, 0},
+		{"reg-id alone is ignored", []string{"Contact: <sip:a@h>;reg-id=1", "Supported: outbound"}, 200, false, 0},
+		{"reg-id 0 is none", []string{"Contact: <sip:a@h>;reg-id=0" + i1, "Supported: outbound"}, 200, false, 0},
+		{"reg-id out of range is none", []string{"Contact: <sip:a@h>;reg-id=2147483648" + i1, "Supported: outbound"}, 200, false, 0},
+		{"behind a proxy that does not support it", []string{behind, "Contact: <sip:a@h>;reg-id=1" + i1, "Supported: outbound"}, 439, false, 0},
+		{"behind such a proxy, not in Supported", []string{behind, "Contact: <sip:a@h>;reg-id=1" + i1}, 200, false, 0},
+		{"behind a proxy with Path but no ob", []string{behind, "Path: <sip:edge;lr>", "Contact: <sip:a@h>;reg-id=1" + i1, "Supported: outbound"}, 439, false, 0},
+		{"behind a proxy with ob", []string{behind, "Path: <sip:edge;lr;ob>", "Contact: <sip:a@h>;reg-id=1" + i1, "Supported: outbound"}, 200, true, 1},
+		{"two lasting contacts", []string{"Contact: <sip:a@h>;reg-id=1" + i1 + ", <sip:b@h>", "Supported: outbound"}, 400, false, 0},
+		{"one lasting, one removed", []string{"Contact: <sip:a@h>;reg-id=1" + i1 + ", <sip:b@h>;expires=0", "Supported: outbound"}, 200, true, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, Policy{})
+			m := b.register("101", tt.lines...)
+			if m.Status() != tt.status {
+				t.Fatalf("status %d %s", m.Status(), m.Reason())
+			}
+			if m.HasOption(sip.HRequire, "outbound") != tt.outbound || m.Has(sip.HFlowTimer) != tt.outbound {
+				t.Errorf("Require %q, Flow-Timer %q", header(m, sip.HRequire), header(m, sip.HFlowTimer))
+			}
+			if tt.status == 200 {
+				got := b.table.Lookup(nil, line, b.now)
+				if len(got) != 1 || got[0].RegID != tt.regID || got[0].Flow != flow {
+					t.Errorf("%+v", got)
+				}
+			}
+		})
+	}
+
+	t.Run("two flows, and a flow that is replaced", func(t *testing.T) {
+		b := newBench(t, Policy{})
+		b.register("101", "Contact: <sip:a@h:1>;reg-id=1"+i1, "Supported: outbound")
+		b.register("101", "Contact: <sip:a@h:2>;reg-id=2"+i1, "Supported: outbound", "Call-ID: two")
+		// The same instance and reg-id with another contact URI is the same binding.
+		m := b.register("101", "Contact: <sip:a@h:3>;expires=100;reg-id=1"+i1, "Supported: outbound")
+		want(t, m, 200, "<sip:a@h:3>;reg-id=1"+i1+";expires=100", "<sip:a@h:2>;reg-id=2"+i1+";expires=3600")
+		if targets := location.Targets(b.table.Lookup(nil, line, b.now)); len(targets) != 1 || len(targets[0]) != 2 {
+			t.Errorf("targets %v", targets)
+		}
+		m = b.register("101", "Contact: <sip:whatever@h>;expires=0;reg-id=2"+i1, "Supported: outbound", "Call-ID: two")
+		want(t, m, 200, "<sip:a@h:3>;reg-id=1"+i1+";expires=100")
+	})
+}
+
+func TestRequire(t *testing.T) {
+	b := newBench(t, Policy{})
+	m := b.register("101", "Contact: <sip:a@h>", "Require: path, gruu, outbound, x")
+	if m.Status() != 420 {
+		t.Fatalf("status %d", m.Status())
+	}
+	var tags []string
+	for e := m.Elements(sip.HUnsupported); e.Next(); {
+		tags = append(tags, string(e.Value()))
+	}
+	if !slices.Equal(tags, []string{"gruu", "x"}) || b.table.Count() != 0 {
+		t.Errorf("Unsupported %q, %d bindings", tags, b.table.Count())
+	}
+}
+
+func TestResponseHeaders(t *testing.T) {
+	b := newBench(t, Policy{})
+	m := b.register("101", `Contact: "Sara" <sip:a@h;pn-provider=apns;pn-prid=1>;video;expires=100;+sip.instance="<urn:uuid:1>";q=.25`, "Record-Route: <sip:p;lr>")
+	want(t, m, 200, `<sip:a@h;pn-provider=apns;pn-prid=1>;video;+sip.instance="<urn:uuid:1>";q=0.250;expires=100`)
+	if got := header(m, sip.HDate); got != "Fri, 02 Jan 2026 03:04:05 GMT" {
+		t.Errorf("Date %q", got)
+	}
+	// RFC 3261 §10.3: no Record-Route in responses to REGISTER.
+	if m.Has(sip.HRecordRoute) {
+		t.Error("Record-Route in the response")
+	}
+	if got := b.table.Lookup(nil, line, b.now)[0]; got.UserAgent != "test/1" || got.Instance != "urn:uuid:1" || got.Q != 250 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestParseQ(t *testing.T) {
+	for in, q := range map[string]int{
+		"1": 1000, "1.0": 1000, "1.000": 1000, "0": 0, "0.5": 500, "0.05": 50, "0.005": 5, ".5": 500, "0.": 0, "0.12345": 123,
+		"": -1, ".": -1, "1.1": -1, "2": -1, "-1": -1, "0,5": -1, "0.x": -1, "00.5": -1, "0.5.5": -1,
+	} {
+		got, ok := parseQ([]byte(in))
+		if ok != (q >= 0) || ok && int(got) != q {
+			t.Errorf("%q: %d, %v", in, got, ok)
+		}
+	}
+}
+
+// FuzzRespond: whatever Contact says, the answer parses, a refusal changes nothing, and a 200 lists what is stored.
+func FuzzRespond(f *testing.F) {
+	for _, s := range []string{
+		"<sip:a@h>;q=0.5;expires=10", "*", "<sip:a@h>, <sip:b@h>;reg-id=1;+sip.instance=\"<i>\"", "sip:a@h;expires=0", "<tel:+1>", "\"x\" <sip:a@[::1]:5>;a=\"b,c\"",
+	} {
+		f.Add(s, uint32(0))
+		f.Add(s, uint32(3600))
+	}
+	f.Fuzz(func(t *testing.T, contact string, expires uint32) {
+		if strings.ContainsAny(contact, "\r\n") {
+			return
+		}
+		text := "REGISTER sip:h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:a@h>\r\nCall-ID: c\r\n" +
+			"CSeq: 5 REGISTER\r\nMax-Forwards: 70\r\nSupported: outbound\r\nContact: " + contact + fmt.Sprintf("\r\nExpires: %d\r\nContent-Length: 0\r\n\r\n", expires)
+		m := &sip.Message{}
+		if m.Parse([]byte(text)) != nil {
+			return
+		}
+		table := location.New(location.Config{}, epoch)
+		table.Update(line, epoch, func([]location.Binding) ([]location.Binding, bool) {
+			return []location.Binding{{Device: "101", Contact: "sip:old@h", CallID: "d", Updated: epoch, Created: epoch, Expires: epoch.Add(time.Hour)}}, true
+		})
+		before := table.Lookup(nil, line, epoch)
+		var out sip.Builder
+		status := New(table, Policy{}).Respond(&out, m, "t", Subject{line, "101"}, flow, epoch)
+		resp, err := out.Message()
+		if err != nil {
+			t.Fatalf("%v in %q", err, out.Append(nil))
+		}
+		after := table.Lookup(nil, line, epoch)
+		if status != 200 {
+			if !slices.Equal(before, after) {
+				t.Fatalf("refused with %d but changed", status)
+			}
+			return
+		}
+		listed := 0
+		for e := resp.Elements(sip.HContact); e.Next(); listed++ {
+			if a, err := e.Address(); err != nil || !a.Params.Has("expires") {
+				t.Fatalf("listed %q: %v", e.Value(), err)
+			}
+		}
+		if listed != len(after) {
+			t.Fatalf("%d listed, %d stored", listed, len(after))
+		}
+	})
+}
+
+func TestRefreshAllocatesLittle(t *testing.T) {
+	b := newBench(t, Policy{})
+	m := request(t, 1, `Contact: <sip:101@192.0.2.7:5060;transport=udp>;+sip.instance="<urn:uuid:1>";expires=3600`)
+	var out sip.Builder
+	now := epoch
+	n := testing.AllocsPerRun(200, func() {
+		now = now.Add(time.Minute)
+		if b.r.Respond(&out, m, "t", Subject{line, "101"}, flow, now) != 200 {
+			t.Fatal("refused")
+		}
+	})
+	if n > 0.5 {
+		t.Errorf("%v allocations a refresh", n)
+	}
+}
+
+func BenchmarkRefresh(b *testing.B) {
+	table := location.New(location.Config{}, epoch)
+	r := New(table, Policy{})
+	m := request(b, 1, `Contact: <sip:101@192.0.2.7:5060;transport=udp>;+sip.instance="<urn:uuid:1>";expires=3600`)
+	var out sip.Builder
+	now := epoch
+	b.ReportAllocs()
+	for b.Loop() {
+		now = now.Add(time.Minute)
+		if r.Respond(&out, m, "t", Subject{line, "101"}, flow, now) != 200 {
+			b.Fatal("refused")
+		}
+	}
+}
