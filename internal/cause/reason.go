@@ -184,7 +184,7 @@ func (c Cause) RequestReason() string {
 		return `SIP;cause=200;text="Call completed elsewhere"` // RFC 3326 §3.1, word for word: phones look for it
 	}
 	var b []byte
-	if c.IsRefusal() {
+	if c.IsRefusal() && c.SIP != 487 { // 487 answers our own CANCEL; it is no reason for one
 		b = Reason{Protocol: ProtocolSIP, Cause: c.SIP, Text: c.Words}.Append(b)
 	}
 	if q := c.Q(); q > 0 {
