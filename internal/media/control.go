@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/binary"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ func (p *port) reports(run []network.Packet, now int64) {
 
 // read takes what a compound of the party tells about the leg.
 func (st *Stream) read(compound []byte, now int64) {
-	var blocks [4]rtp.ReportBlock
+	var report rtp.Report
 	for len(compound) > 0 {
 		p, rest, err := rtp.NextControl(compound)
 		if err != nil {
@@ -54,7 +55,6 @@ func (st *Stream) read(compound []byte, now int64) {
 		if p.Type != rtp.TypeSenderReport && p.Type != rtp.TypeReceiverReport {
 			continue
 		}
-		report := rtp.Report{Blocks: blocks[:0]}
 		if report.Parse(p) != nil {
 			st.control.malformed.Add(1)
 			return
@@ -146,14 +146,9 @@ func (st *Stream) passedReports(ps []network.Packet) {
 	}
 	for i := range ps {
 		p, _, err := rtp.NextControl(ps[i].Data)
-		if err != nil || p.Type != rtp.TypeSenderReport {
-			continue
-		}
-		var report rtp.Report
-		var blocks [31]rtp.ReportBlock
-		report.Blocks = blocks[:0]
-		if report.Parse(p) == nil {
-			st.feedback.sentReport(rtp.Middle(report.Sender.NTP), st.session.engine.now())
+		// RFC 3550 §6.4.1: SSRC, NTP timestamp; a compound begins with its report.
+		if err == nil && p.Type == rtp.TypeSenderReport && len(p.Body) >= 12 {
+			st.feedback.sentReport(rtp.Middle(binary.BigEndian.Uint64(p.Body[4:])), st.session.engine.now())
 		}
 	}
 }
