@@ -43,15 +43,17 @@ func HA1(username, realm string, secret Secret) (m [md5.Size]byte, s [sha256.Siz
 	return m, s
 }
 
-// Matches reports whether secret is the password behind the credential.
+// Matches reports whether secret is the password behind the credential, by the hashes that are known.
 func (c *Credential) Matches(username, realm string, secret Secret) bool {
 	m, s := HA1(username, realm, secret)
-	return subtle.ConstantTimeCompare(m[:], c.MD5[:])&subtle.ConstantTimeCompare(s[:], c.SHA256[:]) == 1
+	return c.Hashed() &&
+		(c.MD5 == [md5.Size]byte{} || subtle.ConstantTimeCompare(m[:], c.MD5[:]) == 1) &&
+		(c.SHA256 == [sha256.Size]byte{} || subtle.ConstantTimeCompare(s[:], c.SHA256[:]) == 1)
 }
 
-// Hashed reports whether the hashes are known.
+// Hashed reports whether at least one of the hashes is known.
 func (c *Credential) Hashed() bool {
-	return c.MD5 != [md5.Size]byte{} && c.SHA256 != [sha256.Size]byte{}
+	return c.MD5 != [md5.Size]byte{} || c.SHA256 != [sha256.Size]byte{}
 }
 
 // forSnapshot removes secrets and makes hashes that are not known impossible to guess.

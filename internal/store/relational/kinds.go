@@ -80,7 +80,11 @@ func (t *tx) revealDevice(d *directory.Device, realm string) error {
 }
 
 func spreadTenant(ctx context.Context, t *tx, before, after *directory.Tenant) error {
-	delete(t.realms, firstOf(before, after).ID)
+	if after == nil {
+		t.realms[before.ID] = before.Realm // its lines can still be read, to be removed
+	} else {
+		t.realms[after.ID] = after.Realm
+	}
 	if before != nil && (after == nil || !slices.Equal(before.Domains, after.Domains)) {
 		if _, err := t.exec(ctx, `DELETE FROM tenant_domains WHERE tenant_id = $1`, before.ID); err != nil {
 			return err
@@ -96,6 +100,11 @@ func spreadTenant(ctx context.Context, t *tx, before, after *directory.Tenant) e
 			}
 		}
 	}
+	return nil
+}
+
+// hashAgain writes the lines whose passwords were revealed, after the tenant's own row.
+func (t *tx) hashAgain(ctx context.Context) error {
 	lines := t.rehash
 	t.rehash = nil
 	for _, l := range lines {
@@ -104,13 +113,6 @@ func spreadTenant(ctx context.Context, t *tx, before, after *directory.Tenant) e
 		}
 	}
 	return nil
-}
-
-func firstOf[T any](a, b *T) *T {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func takenTenant(ctx context.Context, t *tx, o *directory.Tenant) (string, error) {

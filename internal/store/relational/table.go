@@ -214,7 +214,10 @@ func (b *table[T, P]) put(ctx context.Context, after P) (bool, error) {
 	if secret {
 		became = append(became[:len(became)-1], `,"secret":"changed"}`...)
 	}
-	return true, b.tx.note(ctx, orNone(before), after, was, became)
+	if err := b.tx.note(ctx, orNone(before), after, was, became); err != nil {
+		return true, err
+	}
+	return true, b.tx.hashAgain(ctx)
 }
 
 // before finds what an object is going to replace; nil: it is new.
