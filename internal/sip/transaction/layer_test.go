@@ -137,14 +137,11 @@ type pair struct {
 func newPair(t *testing.T, reliable bool, loss float64, seed uint64) *pair {
 	p := &pair{uac: &core{}, uas: &core{}}
 	p.client, p.server = New(Config{User: p.uac}), New(Config{User: p.uas})
-	rng := rand.New(rand.NewPCG(seed, seed))
 	mk := func(name string) *wire {
-		return &wire{name: name, reliable: reliable, loss: loss, delay: 10 * time.Millisecond, rng: rng, start: time.Now()}
+		seed++
+		return &wire{name: name, reliable: reliable, loss: loss, delay: 10 * time.Millisecond, rng: rand.New(rand.NewPCG(seed, 1)), start: time.Now()}
 	}
 	p.up, p.down = mk("192.0.2.1:5060"), mk("192.0.2.2:5060")
-	if !reliable && loss > 0 {
-		p.down.rng = rand.New(rand.NewPCG(seed+1, seed))
-	}
 	p.up.peer, p.up.back = p.server, p.down
 	p.down.peer, p.down.back = p.client, p.up
 	ctx, cancel := context.WithCancel(t.Context())
