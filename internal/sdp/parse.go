@@ -263,6 +263,9 @@ func (p *parser) readConnection(value string) string {
 
 func (p *parser) readAttribute(value string) {
 	name, value, _ := strings.Cut(value, ":")
+	if value == "" { // printed without the colon, so that blanks before it would be the end of the line
+		name = strings.TrimRight(name, " \t")
+	}
 	p.attributes = append(p.attributes, Attribute{name, value})
 	attributes := &p.d.Attributes
 	if p.media != nil {
