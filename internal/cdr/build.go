@@ -40,8 +40,8 @@ type Facts struct {
 
 // StepFact is a Step as the call notes it.
 type StepFact struct {
-	At           time.Time
-	Kind, Detail string
+	At                   time.Time
+	Kind, Detail, Reason string
 }
 
 // Build makes the record of a call. It is pure. No duration is negative and no time stands before Start, whatever the
@@ -73,7 +73,7 @@ func Build(f Facts) Record {
 		r.Legs = append(r.Legs, finite(leg))
 	}
 	for _, s := range f.Path {
-		r.Path = append(r.Path, Step{At: at(s.At), Kind: s.Kind, Detail: s.Detail})
+		r.Path = append(r.Path, Step{At: at(s.At), Kind: s.Kind, Detail: s.Detail, Reason: s.Reason})
 	}
 	r.measure(f.Hold)
 	r.Flags = Flags{

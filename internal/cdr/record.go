@@ -60,6 +60,7 @@ type Step struct {
 	At     *Time  `json:"at"`
 	Kind   string `json:"kind"`
 	Detail string `json:"detail"`
+	Reason string `json:"reason"` // why the call came here; "" where it needs no words
 }
 
 // Queue is what the waiting line has to say.

@@ -29,7 +29,7 @@ func answered() Facts {
 			{Device: new("101"), Codec: new("pcma"), Crypto: new("none"), MOSIn: new(4.4), Loss: new(0.0)},
 			{Device: new("102"), Codec: new("pcma"), Crypto: new("AES_CM_128_HMAC_SHA1_80"), MOSOut: new(math.NaN())},
 		},
-		Path: []StepFact{{At: day, Kind: "rule", Detail: "line 102"}, {At: at(4150), Kind: "dial", Detail: "102"}},
+		Path: []StepFact{{At: day, Kind: "rule", Detail: "line 102", Reason: "dialled"}, {At: at(4150), Kind: "dial", Detail: "102"}},
 	}
 }
 
@@ -92,12 +92,14 @@ func TestRecordJSON(t *testing.T) {
   {
    "at": "2026-11-22T10:00:00.123Z",
    "kind": "rule",
-   "detail": "line 102"
+   "detail": "line 102",
+   "reason": "dialled"
   },
   {
    "at": "2026-11-22T10:00:04.273Z",
    "kind": "dial",
-   "detail": "102"
+   "detail": "102",
+   "reason": ""
   }
  ],
  "queue": null,

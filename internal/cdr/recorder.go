@@ -1,0 +1,162 @@
+package cdr
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"dialtone/internal/call"
+	"dialtone/internal/directory"
+	"dialtone/internal/store"
+)
+
+// askTimeout is how long Recorder.Running waits for calls that do not look into their mailbox.
+const askTimeout = time.Second
+
+// Recorder watches the calls of a registry and writes their journal and records.
+type Recorder struct {
+	// Writer takes the rows.
+	Writer *Writer
+	// TenantName is the name to print for a tenant; "" or a nil function prints its identifier. It must not block.
+	TenantName func(directory.ID) string
+	Log        *slog.Logger // nil = slog.Default()
+}
+
+// Observe implements call.Observer: a journal row when a call is answered and when its state has changed, the record
+// when it has ended.
+func (r *Recorder) Observe(n call.Notice) {
+	switch n := n.(type) {
+	case call.CallAnswered:
+		r.journal(n.Record, nil)
+	case call.CallNegotiated:
+		if !n.Record.IsAnswered() {
+			return
+		}
+		state, err := n.State()
+		if err != nil { // it gets its record after a crash, but cannot be taken up again
+			r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "err", err)
+		}
+		r.journal(n.Record, state)
+	case call.CallEnded:
+		if err := r.Writer.Finish(Build(r.facts(n.Record))); err != nil {
+			r.log().Error("call record is lost", "call", n.Record.ID, "err", err)
+		}
+	}
+}
+
+func (r *Recorder) journal(record *call.Record, state []byte) {
+	row, err := Journal(r.facts(record), time.Time{}, state)
+	if err != nil {
+		r.log().Error("call is not in the journal", "call", record.ID, "err", err)
+		return
+	}
+	r.Writer.Answered(row)
+}
+
+func (r *Recorder) log() *slog.Logger {
+	if r.Log == nil {
+		return slog.Default()
+	}
+	return r.Log
+}
+
+func (r *Recorder) facts(record *call.Record) Facts {
+	f := FactsOf(record)
+	if r.TenantName != nil {
+		f.Tenant = r.TenantName(record.Tenant)
+	}
+	return f
+}
+
+// Running asks the answered calls of a registry when they last saw media: what Config.Running is made of. It waits for
+// their answers, a second at most.
+func Running(calls *call.Registry) []store.JournalTouch {
+	records := calls.Records()
+	answers := make(chan store.JournalTouch, len(records)) // room for all: a late answer blocks nobody
+	asked := 0
+	for _, record := range records {
+		c, live := calls.Call(record.ID)
+		if !live || !record.IsAnswered() {
+			continue
+		}
+		if c.Post(call.Do{F: func() { answers <- store.JournalTouch{CallID: c.ID(), MediaMS: unixMilli(lastMedia(c))} }}) {
+			asked++
+		}
+	}
+	timeout := time.NewTimer(askTimeout)
+	defer timeout.Stop()
+	touches := make([]store.JournalTouch, 0, asked)
+	for range asked {
+		select {
+		case touch := <-answers:
+			if touch.MediaMS != 0 {
+				touches = append(touches, touch)
+			}
+		case <-timeout.C:
+			return touches
+		}
+	}
+	return touches
+}
+
+// lastMedia runs on the call's goroutine.
+func lastMedia(c *call.Call) (last time.Time) {
+	for _, leg := range [...]call.Leg{c.Caller(), c.Peer()} {
+		if leg == nil || leg.Media() == nil {
+			continue
+		}
+		if at := leg.Media().LastMedia(); at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// FactsOf turns what a call tells about itself into facts. Of each leg the first stream with a codec counts, which is
+// its audio.
+func FactsOf(r *call.Record) Facts {
+	f := Facts{
+		CallID: r.ID, TenantID: r.Tenant, Direction: string(r.Direction),
+		From: r.From.Number, FromName: r.From.Name, To: r.Dialled,
+		Start: r.Start, Ring: r.Ring, Answer: r.Answer, End: r.End,
+		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency,
+	}
+	if f.From == "" {
+		f.From = r.From.Device
+	}
+	for i := range r.Legs {
+		f.Legs = append(f.Legs, legOf(&r.Legs[i]))
+	}
+	for _, s := range r.Path {
+		kind, detail, _ := strings.Cut(s.Step, " ")
+		f.Path = append(f.Path, StepFact{At: s.At, Kind: kind, Detail: detail, Reason: s.Reason})
+	}
+	return f
+}
+
+func legOf(r *call.LegRecord) Leg {
+	leg := Leg{Device: known(r.Info.Device)}
+	for _, s := range r.Streams {
+		if s.Codec == "" {
+			continue
+		}
+		leg.Codec, leg.Crypto = known(s.Codec), new("none")
+		if s.Crypto != "" {
+			leg.Crypto = known(s.Crypto)
+		}
+		leg.MOSIn, leg.MOSOut, leg.RTTMS = positive(s.MOSIn), positive(s.MOSOut), positive(s.RTTMS)
+		if s.PacketsIn > 0 {
+			leg.Loss, leg.JitterMS = new(s.LossPct/100), new(s.JitterMS)
+		}
+		break
+	}
+	return leg
+}
+
+// positive takes 0 as unknown.
+func positive(f float64) *float64 {
+	if f <= 0 {
+		return nil
+	}
+	return &f
+}
