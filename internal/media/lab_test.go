@@ -53,8 +53,11 @@ func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 	})
 }
 
-// wait lets virtual time pass.
-func wait(d time.Duration) { <-time.After(d) }
+// wait lets virtual time pass, and all that is to happen in it happen.
+func wait(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
 
 // phone is a party: a host with a socket for RTP and one for RTCP, that notes what arrives.
 type phone struct {
@@ -161,7 +164,7 @@ func (p *phone) talk(to netip.AddrPort, ssrc uint32, first uint16, n int) [][]by
 		b := packet(ssrc, first+uint16(i))
 		p.send(b, to)
 		sent = append(sent, b)
-		wait(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 	}
 	return sent
 }

@@ -71,6 +71,8 @@ func TestReportsOfAnEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-play.Done()
+		l.net.Tap(nil)
+		wait(0)
 		media, reports := a.heard()
 		if len(reports) < 7 || len(reports) > 24 {
 			t.Fatalf("%d reports in a minute", len(reports))
