@@ -152,6 +152,9 @@ func (l *Leg) bye(reason string) {
 	l.send(b, discard{})
 }
 
+// requestSize is about what a request takes without its body.
+const requestSize = 700
+
 type discard struct{}
 
 func (discard) HandleResponse(*transaction.Client, *sip.Message) {}
@@ -167,7 +170,7 @@ func (l *Leg) send(b *sip.Builder, h transaction.ClientHandler) {
 		}
 	}
 	path := l.endpoint.Router.Path(l.dialog.NextHop(), nil)
-	path.Next(func(f Flow, err error) {
+	path.Next(requestSize, func(f Flow, err error) {
 		if err == nil {
 			if _, err = l.endpoint.Transactions.Request(b, f, h); err == nil {
 				l.post(func() { l.flow = f })
@@ -197,7 +200,7 @@ func (l *Leg) chooseFlow() {
 	if !literal && strings.HasSuffix(string(next.Host), ".invalid") { // RFC 7118 §5: a browser
 		return
 	}
-	l.endpoint.Router.Path(l.dialog.NextHop(), nil).Next(func(f Flow, err error) {
+	l.endpoint.Router.Path(l.dialog.NextHop(), nil).Next(requestSize, func(f Flow, err error) {
 		if err == nil {
 			l.post(func() { l.flow = f })
 		}

@@ -39,7 +39,7 @@ type calling struct {
 	tx      *transaction.Client
 	req     *sip.Message // as sent
 	offered bool
-	reason  string // of the CANCEL, when given up before a flow was found
+	size    int // of the offer
 	early   []*dialog.Dialog
 	ack     []byte // of the 2xx, repeated with it
 	acked   bool
@@ -72,6 +72,9 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	if len(i.Target.Route) > 0 {
 		next = strings.Trim(i.Target.Route[0], "<>")
 	}
+	if i.Offer != nil {
+		l.out.size = len(i.Offer.Bytes())
+	}
 	l.out.path = e.Router.Path(next, caller.Source)
 	e.enter(l)
 	if e.Join != nil {
@@ -97,7 +100,7 @@ func nameAddr(name, number, domain string) string {
 // nextTarget tries the next place of the path (RFC 3263 §4.3); after the last one, the leg has failed because of last.
 func (l *Leg) nextTarget(last cause.Cause) {
 	out := l.out
-	out.path.Next(func(f Flow, err error) {
+	out.path.Next(requestSize+out.size, func(f Flow, err error) {
 		proceed := func() {
 			switch {
 			case l.phase == ended:

@@ -41,8 +41,9 @@ type Flow interface {
 // Path is the places where a request may be sent to, best first (RFC 3263 §4.3).
 type Path interface {
 	// Next finds the next place and calls done with a flow to it, at once where the address is known and needs no
-	// connection, else from another goroutine. When there is no more place, err is set.
-	Next(done func(f Flow, err error))
+	// connection, else from another goroutine. size is about how long the request will be, in bytes: long ones do not
+	// go over UDP (RFC 3261 §18.1.1). When there is no more place, err is set.
+	Next(size int, done func(f Flow, err error))
 }
 
 // Router finds the way to a URI. Implementations never block.

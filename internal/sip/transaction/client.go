@@ -243,6 +243,19 @@ func (c *Client) expire(which uint8, tick int64) {
 	}
 }
 
+// fail ends a transaction that waits for a response on a flow that is gone.
+func (c *Client) fail() {
+	c.mu.Lock()
+	act := c.step(SendFailed, nil)
+	c.mu.Unlock()
+	if act&End != 0 {
+		c.forget()
+	}
+	if act&ReportFailure != 0 {
+		c.handler.HandleFailure(c, ErrTransport)
+	}
+}
+
 func (c *Client) terminate() {
 	c.mu.Lock()
 	c.state = Terminated

@@ -191,6 +191,24 @@ func (l *Layer) HandleMessage(f Flow, m *sip.Message) {
 	}
 }
 
+// HandleClosed fails the client transactions whose flow is gone (RFC 3261 §8.1.3.1: as if a 503 had come).
+func (l *Layer) HandleClosed(f Flow) {
+	var broken []*Client
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for _, c := range s.clients {
+			if c.flow == f {
+				broken = append(broken, c)
+			}
+		}
+		s.mu.Unlock()
+	}
+	for _, c := range broken {
+		c.fail()
+	}
+}
+
 func (l *Layer) shardOf(key []byte) *shard {
 	return &l.shards[maphash.Bytes(l.seed, key)&(shardCount-1)]
 }
