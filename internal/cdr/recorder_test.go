@@ -1,17 +1,22 @@
 package cdr
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"dialtone/internal/call"
+	"dialtone/internal/call/calltest"
 	"dialtone/internal/cause"
 	"dialtone/internal/directory"
 	"dialtone/internal/media"
+	"dialtone/internal/network"
+	"dialtone/internal/sdp"
 	"dialtone/internal/store"
 )
 
@@ -104,8 +109,95 @@ func TestRecorderFollowsACall(t *testing.T) {
 	})
 }
 
-func TestRunningAsksNobodyWhenNothingRuns(t *testing.T) {
-	if got := Running(call.NewRegistry(call.Config{})); len(got) != 0 {
-		t.Errorf("%v", got)
+// announcement is a service that answers and then listens until the call is over.
+func announcement(_ context.Context, c *call.Call) cause.Cause {
+	c.Answer(calltest.Description("answer", sdp.SendRecv))
+	c.Negotiated(nil)
+	for {
+		if _, err := c.Next(time.Time{}); err != nil {
+			return c.Cause()
+		}
 	}
+}
+
+// A real call with real media: the journal knows at any time, 10 s off at most, what a crash would leave.
+func TestJournalFollowsTheMedia(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := network.NewMemory(network.MemoryConfig{Test: t})
+		engine, err := media.New(media.Config{
+			Network: net.Host(netip.MustParseAddr("192.0.2.10")), Workers: 1, Ports: media.PortRange{Min: 10000, Max: 10009},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer engine.Close()
+		phone := netip.MustParseAddr("198.51.100.1")
+		conn, err := net.Host(phone).ListenPacket(netip.AddrPortFrom(phone, 4000), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		session, err := engine.NewSession(media.SessionConfig{Peer: phone})
+		if err != nil {
+			t.Fatal(err)
+		}
+		theirs, err := sdp.Parse([]byte("v=0\r\no=- 1 1 IN IP4 198.51.100.1\r\ns=-\r\nc=IN IP4 198.51.100.1\r\nt=0 0\r\n" +
+			"m=audio 4000 RTP/AVP 8\r\na=rtcp-mux\r\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ours, err := session.Localize(theirs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := session.SetRemote(theirs, phone); err != nil {
+			t.Fatal(err)
+		}
+
+		d := newDatabase()
+		var calls *call.Registry
+		w := openWriter(t, t.TempDir(), d, func() []store.JournalTouch { return Running(calls) })
+		calls = call.NewRegistry(call.Config{Observer: &Recorder{Writer: w, Log: slog.New(slog.DiscardHandler)}})
+		mailbox := call.NewMailbox()
+		leg := calltest.NewLeg("a", mailbox)
+		leg.Session = session
+		c := calls.Start(call.Setup{
+			Caller: leg, Mailbox: mailbox, Offer: theirs, Tenant: directory.NewID(),
+			From: call.Side{Number: "101"}, Dialled: "*60", MaxForwards: 70,
+		}, announcement)
+
+		var spoken time.Time
+		for i := range 25 {
+			spoken = time.Now()
+			if err := conn.WriteTo(append([]byte{0x80, 8, 0, byte(i), 0, 0, byte(i), 0, 1, 2, 3, 4}, make([]byte, 160)...),
+				ours.Address(0)); err != nil {
+				t.Fatal(err)
+			}
+			after(time.Second)
+		}
+		wantCounts(t, d, 1, 0)
+		row := d.journal[c.ID()]
+		if behind := spoken.UnixMilli() - row.MediaMS; behind < 0 || behind > refreshEvery.Milliseconds() {
+			t.Errorf("the journal is %d ms behind the media", behind)
+		}
+		if len(row.State) == 0 {
+			t.Error("the journal has no state to take the call up with")
+		}
+		cut := Recover([]store.JournalRow{row})[0]
+		if cut.End.UnixMilli() != row.MediaMS || *cut.TalkMS < 10_000 {
+			t.Errorf("a crash now would leave an end at %s, %d ms of talk", cut.End, *cut.TalkMS)
+		}
+
+		c.Hangup(cause.Normal(cause.System))
+		after(time.Second)
+		wantCounts(t, d, 0, 1)
+		var record Record
+		if err := json.Unmarshal(d.records[c.ID()].Body, &record); err != nil {
+			t.Fatal(err)
+		}
+		if *record.TalkMS < 24_000 || *record.To != "*60" || len(record.Legs) != 1 || *record.Legs[0].Codec == "" {
+			t.Errorf("record %s", d.records[c.ID()].Body)
+		}
+		closeWriter(t, w)
+	})
 }

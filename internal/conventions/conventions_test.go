@@ -30,8 +30,8 @@ type sourceFile struct {
 // test tells whether the file belongs to the tests: its own, or a package that exists for tests.
 func (f *sourceFile) test() bool {
 	dir := path.Dir(f.name)
-	return strings.HasSuffix(f.name, "_test.go") || slices.Contains([]string{"internal/teltest", "internal/conventions"}, dir) ||
-		strings.HasPrefix(f.name, "interop/") || strings.HasSuffix(dir, "/storetest")
+	return strings.HasSuffix(f.name, "_test.go") || strings.HasSuffix(dir, "test") || // teltest, call/calltest, store/storetest
+		dir == "internal/conventions" || strings.HasPrefix(f.name, "interop/")
 }
 
 // tree reads all Go files of the project, by package directory.
