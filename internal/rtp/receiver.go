@@ -153,8 +153,9 @@ func (r *Receiver) begin(seq uint16) {
 
 // measure is RFC 3550 A.8.
 //
-// Packets that repeat the timestamp of the one before (telephone events, slices of a video frame) are left out: the
-// formula would take the time between them for jitter. So is a leap of the timestamp by more than ten seconds.
+// Deviation: packets that repeat the timestamp of the one before (telephone events, slices of a video frame) are left
+// out, though RFC 4733 §2.5.2.2 counts them: the formula takes the time between them for jitter, and every key press
+// would look like a bad network. So is a leap of the timestamp by more than ten seconds.
 func (r *Receiver) measure(timestamp uint32, arrival time.Duration, restarted bool) {
 	if r.ClockRate == 0 || r.timed && timestamp == r.lastTimestamp {
 		return

@@ -204,3 +204,32 @@ func TestMatches(t *testing.T) {
 		}
 	}
 }
+
+// The exchanges of RFC 3264 §10.1 and §10.2: each answer fits its offer, whoever made it.
+func TestExchangesOfRFC3264(t *testing.T) {
+	alice := func(media ...string) *Description {
+		return mustParse(t, crlf(append([]string{"v=0", "o=alice 2890844526 2890844526 IN IP4 host.anywhere.com", "s=",
+			"c=IN IP4 host.anywhere.com", "t=0 0"}, media...)...))
+	}
+	for name, tt := range map[string]struct{ offer, answer *Description }{
+		"basic": {
+			alice("m=audio 49170 RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "m=video 51372 RTP/AVP 31", "a=rtpmap:31 H261/90000", "m=video 53000 RTP/AVP 32", "a=rtpmap:32 MPV/90000"),
+			alice("m=audio 49920 RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "m=video 0 RTP/AVP 31", "m=video 53000 RTP/AVP 32", "a=rtpmap:32 MPV/90000"),
+		},
+		"stream added": {
+			alice("m=audio 65422 RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "m=video 0 RTP/AVP 31", "m=video 53000 RTP/AVP 32", "a=rtpmap:32 MPV/90000", "m=audio 51434 RTP/AVP 110", "a=rtpmap:110 telephone-events/8000", "a=recvonly"),
+			alice("m=audio 49170 RTP/AVP 0", "a=rtpmap:0 PCMU/8000", "m=video 0 RTP/AVP 31", "a=rtpmap:31 H261/90000", "m=video 53000 RTP/AVP 32", "a=rtpmap:32 MPV/90000", "m=audio 53122 RTP/AVP 110", "a=rtpmap:110 telephone-events/8000", "a=sendonly"),
+		},
+		"one of N": {
+			alice("m=audio 62986 RTP/AVP 0 4 18", "a=rtpmap:0 PCMU/8000", "a=rtpmap:4 G723/8000", "a=rtpmap:18 G729/8000", "a=inactive"),
+			alice("m=audio 54344 RTP/AVP 0 4", "a=rtpmap:0 PCMU/8000", "a=rtpmap:4 G723/8000", "a=inactive"),
+		},
+	} {
+		if err := Matches(tt.answer, tt.offer); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := Matches(tt.offer, tt.offer); err != nil {
+			t.Errorf("%s, the offer as its own answer: %v", name, err)
+		}
+	}
+}

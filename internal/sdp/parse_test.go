@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// crlf makes a description of lines that are separated by blanks or line feeds in the source.
+// crlf makes a description of its lines.
 func crlf(lines ...string) string { return strings.Join(lines, "\r\n") + "\r\n" }
 
 const phoneOffer = "v=0\r\no=- 3847 3847 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\n" +
@@ -279,9 +279,6 @@ func FuzzParse(f *testing.F) {
 		again, err := Parse(printed)
 		if err != nil {
 			t.Fatalf("%v in printed\n%q", err, printed)
-		}
-		if fuzzed := d.Origin; fuzzed.SessID != again.Origin.SessID {
-			t.Fatalf("session id %d became %d", fuzzed.SessID, again.Origin.SessID)
 		}
 		if !again.Equal(d) {
 			t.Fatalf("parsed %q\nprinted %q", b, printed)
