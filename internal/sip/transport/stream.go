@@ -213,6 +213,7 @@ func (c *conn) serve() {
 	var since time.Time // when the message that is under way began
 	for {
 		now := time.Now()
+		kept := c.kept.Load()
 		deadline := now.Add(c.patience())
 		if r.partial() {
 			if since.IsZero() {
@@ -244,6 +245,9 @@ func (c *conn) serve() {
 		}
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) {
+				if !kept && c.kept.Load() && !r.partial() {
+					continue // somebody has vouched for it since the wait began
+				}
 				l.Stats.SlowSenders.Add(1)
 				err = errIdle
 			} else if err == io.EOF {

@@ -94,9 +94,9 @@ func TestStreamPatience(t *testing.T) {
 		{"kept", func(w *world, c net.Conn) {
 			c.Write(message)
 			s := <-w.h.news
-			s.flow.Keep()
-			c.Write(message)
-		}, 2 * time.Hour, 2*time.Hour + time.Second},
+			<-time.After(29 * time.Second)
+			s.flow.Keep() // in the middle of a wait
+		}, 2*time.Hour - time.Minute, 2*time.Hour + time.Minute},
 		{"closed above", func(w *world, c net.Conn) {
 			c.Write(message)
 			(<-w.h.news).flow.Close()

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -164,17 +163,23 @@ func (c *conn) serveWebSocket(ws *websocket.Conn) {
 func (c *conn) readWebSocket(ws *websocket.Conn, b []byte) ([]byte, error) {
 	ctx, cancel := context.WithCancel(c.l.ctx)
 	defer cancel()
-	timer := time.AfterFunc(c.patience(), cancel)
-	defer timer.Stop()
+	kept := c.kept.Load()
+	idle := time.AfterFunc(c.patience(), func() {
+		if !kept && c.kept.Load() { // somebody has vouched for it since the wait began
+			return
+		}
+		cancel()
+	})
 	_, r, err := ws.Reader(ctx)
+	idle.Stop()
 	if err == nil {
-		timer.Reset(c.l.limits.Message)
+		defer time.AfterFunc(c.l.limits.Message, cancel).Stop()
 		var n int
 		n, err = io.ReadFull(r, b)
 		if err == nil {
 			return nil, errMalform // more than any message has
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if err == io.EOF || err == io.ErrUnexpectedEOF { // exactly: a broken connection wraps them
 			return b[:n], nil
 		}
 	}
