@@ -15,8 +15,8 @@
 //
 // Goroutines: the poller's workers, on which packets are handled from socket to socket without a hand-over, and one
 // clock that paces playing and RTCP. Both belong to the Engine and end with its Close. A Session has none: its
-// configuring methods are called by one goroutine at a time (the leg's); those that only look (Stats, State, LastMedia,
-// Held, String) may be called from any. None of them may be called from a handler on a media worker.
+// methods are called by one goroutine at a time (the leg's), except those that only look (Stats, LastMedia, Held,
+// HeardControl, String), which any may call, also after Close. None of them may be called from a handler on a media worker.
 //
 // Ordering: packets of one party keep the order in which they arrived. Nothing is ordered between the two directions
 // or between RTP and RTCP on separate ports.

@@ -64,12 +64,12 @@ type latch struct {
 	rtp    bool // ssrc and seq are set
 }
 
-// describe applies a description. named is not valid while the party receives nothing (port 0, c=0.0.0.0). changed
-// tells that it is a new version of the description, not a repetition.
-func (l *latch) describe(named netip.AddrPort, signalled netip.Addr, changed bool) {
-	l.mute = !named.IsValid()
-	moved := named.IsValid() && named != l.named
-	if named.IsValid() {
+// describe applies a description. named is not valid when it says nothing that can be used, open is false while the party
+// takes nothing (port 0, c=0.0.0.0). changed tells that it is a new version of the description, not a repetition.
+func (l *latch) describe(named netip.AddrPort, open bool, signalled netip.Addr, changed bool) {
+	l.mute = !open
+	moved := (named.IsValid() || open) && named != l.named
+	if named.IsValid() || open {
 		l.named = named
 	}
 	if signalled.IsValid() {
@@ -86,9 +86,7 @@ func (l *latch) describe(named netip.AddrPort, signalled netip.Addr, changed boo
 
 // allows reports whether a packet from this host may be the party's.
 func (l *latch) allows(from netip.Addr) bool {
-	if !from.IsValid() || from.IsUnspecified() {
-		return false
-	}
+	from = from.WithZone("") // descriptions have none
 	if from == l.named.Addr() {
 		return true
 	}

@@ -122,11 +122,11 @@ func TestLatch(t *testing.T) {
 						t.Errorf("step %d: packet from %s: verdict %d, want %d", i, s.from, got, s.want)
 					}
 				case s.describe == "-":
-					l.describe(netip.AddrPort{}, signalled, true)
+					l.describe(netip.AddrPort{}, false, signalled, true)
 				case s.describe[0] == '=':
-					l.describe(at(s.describe[1:]), signalled, false)
+					l.describe(at(s.describe[1:]), true, signalled, false)
 				default:
-					l.describe(at(s.describe), signalled, true)
+					l.describe(at(s.describe), true, signalled, true)
 				}
 				want := netip.AddrPort{}
 				if s.target != "" {

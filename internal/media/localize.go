@@ -54,6 +54,9 @@ func (s *Session) Localize(theirs *sdp.Description) (*sdp.Description, error) {
 	return ours, nil
 }
 
+// maxStreams bounds the sockets that one description can make us open; further m-lines are refused.
+const maxStreams = 8
+
 // localize rewrites one m-line.
 func (s *Session) localize(ours, theirs *sdp.Description, i int, addr netip.Addr) error {
 	m := &ours.Media[i]
@@ -73,6 +76,10 @@ func (s *Session) localize(ours, theirs *sdp.Description, i int, addr netip.Addr
 		m.SetDirection(theirs.Direction(i))
 	}
 	st := s.stream(i)
+	if st == nil && len(s.Streams()) >= maxStreams {
+		m.Port, m.PortCount = 0, 0
+		return nil
+	}
 	if st == nil {
 		var err error
 		if st, err = s.open(i, strings.Clone(m.Kind)); err != nil {

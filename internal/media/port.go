@@ -133,11 +133,11 @@ func (p *port) retarget() {
 	}
 }
 
-// direct takes the address that the party's description names for this port; not valid when it takes no packets.
-func (p *port) direct(named netip.AddrPort, signalled netip.Addr, changed bool) {
+// direct takes the address that the party's description names for this port, and whether the party takes packets at all.
+func (p *port) direct(named netip.AddrPort, open bool, signalled netip.Addr, changed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.latch.describe(named, signalled, changed)
+	p.latch.describe(named, open, signalled, changed)
 	p.retarget()
 }
 

@@ -32,6 +32,20 @@ func (d destination) receives() bool {
 	return d.RTP.Port() != 0 && d.RTP.Addr().IsValid() && !d.RTP.Addr().IsUnspecified()
 }
 
+// reachable is an address that a description names, or nothing when no party can be there: it must not make us send to
+// a group of hosts, or to services of our own machine.
+func reachable(named netip.AddrPort, signalled netip.Addr) netip.AddrPort {
+	a := named.Addr()
+	switch {
+	case !a.IsValid(), a.IsUnspecified(), named.Port() == 0, a.IsMulticast(), a == broadcast,
+		a.IsLoopback() && !signalled.IsLoopback():
+		return netip.AddrPort{}
+	}
+	return named
+}
+
+var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
 // mutes reports whether the party does not want to hear what we say ourselves.
 func (d destination) mutes() bool {
 	return d.Direction == sdp.SendOnly.String() || d.Direction == sdp.Inactive.String()
@@ -51,7 +65,7 @@ func (s *Session) SetRemote(theirs *sdp.Description, signalling netip.Addr) erro
 		signalling = s.remote.Signalled
 	}
 	if !signalling.IsValid() {
-		signalling = s.peer
+		signalling = s.peer.WithZone("")
 	}
 	s.previous = s.remote
 	s.apply(describe(theirs, signalling.Unmap().WithZone("")))

@@ -44,7 +44,7 @@ type Session struct {
 func (e *Engine) NewSession(c SessionConfig) (*Session, error) {
 	s := &Session{
 		engine: e,
-		peer:   c.Peer.Unmap().WithZone(""),
+		peer:   c.Peer.Unmap(),
 		policy: c.Latching,
 		// RFC 8866 §5.2: the numeric identifier makes the tuple unique; the version only has to grow.
 		origin: origin{ID: uint64(rand.Uint32())<<1 | 1},
@@ -93,7 +93,7 @@ func (s *Session) stream(index int) *Stream {
 // Audio is the first audio stream; nil when there is none.
 func (s *Session) Audio() *Stream {
 	for _, st := range s.Streams() {
-		if st.kind == "audio" {
+		if st.Kind() == "audio" {
 			return st
 		}
 	}

@@ -65,7 +65,7 @@ func (s *Session) State() State {
 func (st *Stream) state() StreamState {
 	x := StreamState{
 		Index: st.index,
-		Kind:  st.kind,
+		Kind:  st.Kind(),
 		Port:  st.local().Port(),
 		Host:  st.local().Addr(),
 		IsRTP: st.isRTP.Load(),

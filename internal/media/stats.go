@@ -42,7 +42,7 @@ func (s *Session) Stats() []StreamStats {
 
 func (st *Stream) stats() StreamStats {
 	x := StreamStats{
-		Kind:       st.kind,
+		Kind:       st.Kind(),
 		Local:      st.local(),
 		PacketsIn:  st.packetsIn.Load(),
 		PacketsOut: st.packetsOut.Load(),

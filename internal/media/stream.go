@@ -12,14 +12,14 @@ import (
 type Stream struct {
 	session *Session
 	index   int
-	kind    string // "audio", "video", "image" ...
 	rtp     *port
 	control *port
 
-	isRTP    atomic.Bool // else the packets are not looked into
-	secure   atomic.Bool // the payload of RTP and RTCP cannot be read here
-	mux      atomic.Bool // RTCP for the party goes to its RTP address
-	mute     atomic.Bool // the party has said that it does not want to receive
+	kind     atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
+	isRTP    atomic.Bool            // else the packets are not looked into
+	secure   atomic.Bool            // the payload of RTP and RTCP cannot be read here
+	mux      atomic.Bool            // RTCP for the party goes to its RTP address
+	mute     atomic.Bool            // the party has said that it does not want to receive
 	crypto   atomic.Pointer[agreement]
 	received atomic.Pointer[[]payload] // what the party was told that it may send
 	wanted   atomic.Pointer[[]payload] // what the party has said that it takes, in its order
@@ -45,14 +45,16 @@ func (s *Session) open(index int, kind string) (*Stream, error) {
 
 // newStream makes a stream without ports that knows what the party has said of it so far.
 func (s *Session) newStream(index int, kind string) *Stream {
-	st := &Stream{session: s, index: index, kind: kind}
+	st := &Stream{session: s, index: index}
+	st.kind.Store(&kind)
 	st.rtp = newPort(st, false, s.policy)
 	st.control = newPort(st, true, s.policy)
 	if index < len(s.remote.Media) {
 		st.direct(s.remote.Media[index], s.remote.Signalled, true)
 	} else {
 		// RFC 3264 §5.1: media may arrive before the answer; until then only the host we call may speak for the party.
-		st.rtp.latch.signalled, st.control.latch.signalled = s.peer, s.peer
+		host := s.peer.WithZone("")
+		st.rtp.latch.signalled, st.control.latch.signalled = host, host
 	}
 	return st
 }
@@ -67,7 +69,7 @@ func (st *Stream) bind(host netip.Addr, port uint16) error {
 	st.rtp.writer, st.control.writer = a, b
 	for _, w := range []network.PacketWriter{a, b} {
 		if m, ok := w.(network.Marker); ok {
-			_ = m.Mark(dscp(st.kind)) // a refusal costs quality, not the call
+			_ = m.Mark(dscp(st.Kind())) // a refusal costs quality, not the call
 		}
 	}
 	st.session.adopt(st)
@@ -95,7 +97,7 @@ func newPort(st *Stream, control bool, policy Latching) *port {
 func (st *Stream) local() netip.AddrPort { return st.rtp.writer.LocalAddr() }
 
 // Kind is the media type of the m-line: "audio", "video", "image" ...
-func (st *Stream) Kind() string { return st.kind }
+func (st *Stream) Kind() string { return *st.kind.Load() }
 
 // Index is the place of the m-line in the description.
 func (st *Stream) Index() int { return st.index }
@@ -143,17 +145,17 @@ func (st *Stream) expect(m *sdp.Media, crypto string) {
 
 // direct takes the party's description of the stream.
 func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
+	if d.Kind != st.Kind() {
+		st.kind.Store(&d.Kind)
+	}
 	st.isRTP.Store(d.IsRTP)
 	st.mux.Store(d.Mux)
 	st.mute.Store(d.mutes())
 	st.agree(func(a *agreement) { a.Theirs, a.Heard = d.Crypto, true })
 	st.wanted.Store(&d.Payloads)
-	var rtp, control netip.AddrPort
-	if d.receives() {
-		rtp, control = d.RTP, d.Control
-	}
-	st.rtp.direct(rtp, signalled, changed)
-	st.control.direct(control, signalled, changed)
+	open := d.receives()
+	st.rtp.direct(reachable(d.RTP, signalled), open, signalled, changed)
+	st.control.direct(reachable(d.Control, signalled), open, signalled, changed)
 }
 
 // send passes packets on to the party.
@@ -206,5 +208,5 @@ func (st *Stream) String() string {
 		from = st.rtp.latch.source.String()
 	}
 	st.rtp.mu.Unlock()
-	return st.kind + " " + from + " -> " + st.local().String() + " -> " + st.chain.Load().String()
+	return st.Kind() + " " + from + " -> " + st.local().String() + " -> " + st.chain.Load().String()
 }
