@@ -31,7 +31,7 @@ type AuditEntry struct {
 }
 
 type auditIn struct {
-	inTenant
+	TenantParameter
 	Object string `query:"object" doc:"Identifier of an object: only its changes"`
 	Cursor string `query:"cursor" doc:"The next of the previous part"`
 	Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`

@@ -18,8 +18,8 @@ type (
 	statusIn        struct{}
 	statusOut       struct{ Body Status }
 	registrationsIn struct {
-		inTenant
-		inPage
+		TenantParameter
+		PageParameters
 		Line string `query:"line" doc:"Only those of this line"`
 	}
 )
@@ -58,7 +58,7 @@ func (a *api) sees(ctx context.Context, r right, tenant string) bool {
 	return who(ctx).may(a.Directory.Snapshot(), r, id)
 }
 
-func (a *api) listCalls(ctx context.Context, in *inTenant) (*pageOut[Call], error) {
+func (a *api) listCalls(ctx context.Context, in *TenantParameter) (*pageOut[Call], error) {
 	tenant, err := a.wide(ctx, in.Tenant, readCalls)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ const (
 )
 
 type eventsIn struct {
-	inTenant
+	TenantParameter
 	After       string `query:"after" doc:"Identifier of the last event seen: its successors come first"`
 	LastEventID string `header:"Last-Event-ID" doc:"The same, as browsers say it"`
 }

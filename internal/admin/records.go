@@ -24,7 +24,7 @@ func (b recordBody) MarshalJSON() ([]byte, error) { return json.RawMessage(b).Ma
 
 type (
 	recordsIn struct {
-		inTenant
+		TenantParameter
 		Cursor string    `query:"cursor" doc:"The next of the previous part"`
 		Limit  int       `query:"limit" default:"100" minimum:"1" maximum:"10000"`
 		Since  time.Time `query:"since" doc:"Calls that started at or after"`

@@ -46,53 +46,58 @@ type resource[F, T any, O object[T]] struct {
 	guard func(id identity, before, after *T) bool // what only some may change; nil: nothing
 }
 
-// in are the parameters that routes of objects share.
+// The parameters that routes share. Their types are exported because huma passes over embedded types that are not.
 type (
-	inTenant struct {
+	// TenantParameter names the tenant that a request is about.
+	TenantParameter struct {
 		Tenant string `query:"tenant" doc:"Name or identifier of the tenant; your own by default"`
 	}
-	inPage struct {
+	// PageParameters cut a list into parts.
+	PageParameters struct {
 		Cursor string `query:"cursor" doc:"The next of the previous part"`
 		Limit  int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 	}
-	inObject struct {
+	// ObjectParameter names the object that a request is about.
+	ObjectParameter struct {
 		ID string `path:"id" doc:"Identifier, or name or number"`
 	}
-	inChange struct {
+	// ChangeParameter belongs to requests that change something.
+	ChangeParameter struct {
 		DryRun bool `query:"dry_run" doc:"Check everything, change nothing"`
 	}
-	inMatch struct {
+	// MatchParameter makes a change depend on the version.
+	MatchParameter struct {
 		IfMatch string `header:"If-Match" doc:"Change only this version of the object"`
 	}
 )
 
 type (
 	listIn struct {
-		inTenant
-		inPage
+		TenantParameter
+		PageParameters
 	}
 	showIn struct {
-		inTenant
-		inObject
+		TenantParameter
+		ObjectParameter
 		IfNoneMatch string `header:"If-None-Match"`
 	}
 	addIn[F any] struct {
-		inTenant
-		inChange
+		TenantParameter
+		ChangeParameter
 		Body F
 	}
 	setIn struct {
-		inTenant
-		inObject
-		inChange
-		inMatch
+		TenantParameter
+		ObjectParameter
+		ChangeParameter
+		MatchParameter
 		RawBody []byte
 	}
 	removeIn struct {
-		inTenant
-		inObject
-		inChange
-		inMatch
+		TenantParameter
+		ObjectParameter
+		ChangeParameter
+		MatchParameter
 	}
 	pageOut[T any] struct{ Body Page[T] }
 	formOut[F any] struct {
@@ -127,7 +132,7 @@ func register[F, T any, O object[T]](a *api, r resource[F, T, O]) {
 		RequestBody: &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
 			"application/merge-patch+json": {Schema: patch}, "application/json": {Schema: patch},
 		}},
-		MaxBodyBytes: objectLimit,
+		MaxBodyBytes: objectLimit, SkipValidateBody: true,
 	}, func(ctx context.Context, in *setIn) (*formOut[F], error) { return r.set(ctx, a, in) })
 	route(a, huma.Operation{
 		OperationID: "remove-" + r.one, Method: http.MethodDelete, Path: r.path + "/{id}", Tags: tag, Summary: "Remove a " + r.one,
