@@ -166,6 +166,7 @@ func (c *Call) updateHold() {
 		return
 	}
 	c.settleHold(now)
+	c.watched = now // nobody had to send anything meanwhile
 	c.publish()
 	c.tell(CallResumed{c.Record()})
 }

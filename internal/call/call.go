@@ -58,6 +58,7 @@ type Call struct {
 	timer    *time.Timer
 	facts    Record // without legs
 	heldFrom time.Time
+	watched  time.Time // silence before this does not count: answer, end of a hold, restart
 	silent   time.Time // last media when supervision ended the call: the end for the record
 	over     cause.Cause
 	snapshot atomic.Pointer[Record]
@@ -159,7 +160,7 @@ func (c *Call) Negotiated(offer *sdp.Description) {
 
 // answer answers the caller and notes it.
 func (c *Call) answer(description *sdp.Description, now time.Time) {
-	c.facts.Answer, c.parties[0].record.Answer = now, now
+	c.facts.Answer, c.parties[0].record.Answer, c.watched = now, now, now
 	if c.facts.Ring.IsZero() {
 		c.facts.Ring = now
 	}

@@ -96,7 +96,10 @@ func (r *Registry) Restore(state []byte, legs LegRestorer, serve Service) (*Call
 	if _, live := r.Call(s.Record.ID); live {
 		return nil, fmt.Errorf("call %s is live already", s.Record.ID)
 	}
-	c := &Call{registry: r, mailbox: NewMailbox(), forwards: s.MaxForwards, facts: s.Record, heldFrom: s.HeldFrom, restored: true, gone: make(chan struct{})}
+	c := &Call{
+		registry: r, mailbox: NewMailbox(), forwards: s.MaxForwards, facts: s.Record, heldFrom: s.HeldFrom,
+		watched: time.Now(), restored: true, gone: make(chan struct{}),
+	}
 	c.facts.Legs = nil
 	if err := c.restoreLegs(s, legs); err != nil {
 		return nil, err

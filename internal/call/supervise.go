@@ -49,7 +49,7 @@ func (c *Call) watch(now time.Time) {
 // nothing at all is gone even while the other one talks; on hold only such a party can be missed.
 func (c *Call) silenceEnds(d time.Duration) time.Time {
 	var end time.Time // of the earliest rule
-	all := c.facts.Answer
+	all := c.watched
 	for _, p := range c.parties {
 		m := p.media()
 		if m == nil {
@@ -59,7 +59,7 @@ func (c *Call) silenceEnds(d time.Duration) time.Time {
 		if heard.After(all) {
 			all = heard
 		}
-		if since := latest(heard, c.facts.Answer); m.HeardControl() && (end.IsZero() || since.Add(d).Before(end)) {
+		if since := latest(heard, c.watched); m.HeardControl() && (end.IsZero() || since.Add(d).Before(end)) {
 			end = since.Add(d)
 		}
 	}

@@ -216,6 +216,21 @@ func TestSuperviseHold(t *testing.T) {
 		}
 	})
 	converse(t, func(s *scene, a, b *phone) {
+		during(3, func() { a.speak(); b.speak() })
+		hold(s)
+		pass(time.Hour)
+		// The silence of the hold is forgotten when it ends.
+		b2 := s.leg("x")
+		s.says(s.caller, call.Updated{Leg: s.caller, Offer: described("resume")})
+		s.says(b2, call.Answered{Leg: b2, Description: described("ok")})
+		pass(30*time.Second - time.Millisecond)
+		if s.registry.Len() != 1 {
+			t.Fatal("ended for the silence of the hold")
+		}
+		pass(2 * time.Millisecond)
+		s.ended(cause.MediaTimeout())
+	})
+	converse(t, func(s *scene, a, b *phone) {
 		during(3, func() { a.speak(); b.speak(); b.report() })
 		hold(s)
 		during(40, b.report)
@@ -242,4 +257,41 @@ func TestSuperviseOff(t *testing.T) {
 		s.call.Hangup(cause.Normal(cause.System))
 		synctest.Wait()
 	})
+}
+
+func TestSuperviseRestoredCallGetsTime(t *testing.T) {
+	play(t, nil, func(s *scene) {
+		s.connect()
+		state, err := s.call.Snapshot(s.t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.call.Hangup(cause.Normal(cause.System))
+		pass(10 * time.Minute) // until the other process is up
+		st := newStudio(s.t)
+		seen := &calltest.Recorder{}
+		r := call.NewRegistry(call.Config{MediaTimeout: 30 * time.Second, Observer: seen})
+		if _, err := r.Restore(state, restorer{st.phone("198.51.100.1")}, resume); err != nil {
+			t.Fatal(err)
+		}
+		pass(29 * time.Second)
+		if r.Len() != 1 {
+			t.Fatal("ended for a silence that nobody could hear")
+		}
+		pass(2 * time.Second)
+		if e := seen.Ended(); len(e) != 1 || e[0].Cause != cause.MediaTimeout() {
+			t.Errorf("ended %v", e)
+		}
+	})
+}
+
+// restorer gives the caller a phone's media.
+type restorer struct{ caller *phone }
+
+func (r restorer) RestoreLeg(id string, _ []byte, m *call.Mailbox) (call.Leg, error) {
+	l := calltest.NewLeg(id, m)
+	if id == "a" {
+		l.Session = r.caller.session
+	}
+	return l, nil
 }
