@@ -315,6 +315,7 @@ func TestPollerEcho(t *testing.T) {
 				}
 			}
 		}
+		p.Close()
 		if e.count != sockets*each {
 			t.Errorf("handled %d", e.count)
 		}

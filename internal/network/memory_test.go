@@ -267,6 +267,7 @@ func TestTapShowsFates(t *testing.T) {
 		send(10, netip.AddrPortFrom(ipC, 9))
 		p.m.Between(p.a, p.b, Conditions{Down: true})
 		send(10, netip.AddrPortFrom(ipB, 2000))
+		synctest.Wait()
 		if want := []Fate{Delivered, TooLong, NoSocket, NoRoute, Lost}; !slices.Equal(got, want) {
 			t.Errorf("fates %v, want %v", got, want)
 		}
