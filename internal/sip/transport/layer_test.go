@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,13 @@ func (r *recorder) add(s seen) {
 	r.all = append(r.all, s)
 	r.mu.Unlock()
 	r.news <- s
+}
+
+// list is everything so far.
+func (r *recorder) list() []seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.all)
 }
 
 func (r *recorder) HandleMessage(f *Flow, m *sip.Message) {
@@ -220,10 +228,10 @@ func TestUDPBatchKeepsOrder(t *testing.T) {
 				t.Fatalf("answer %d: %q", i, got)
 			}
 		}
-		if len(w.h.all) != n {
-			t.Errorf("%d arrived", len(w.h.all))
+		if len(w.h.list()) != n {
+			t.Errorf("%d arrived", len(w.h.list()))
 		}
-		for i, s := range w.h.all {
+		for i, s := range w.h.list() {
 			if string(s.msg.CallID()) != label(i) {
 				t.Fatalf("message %d is %s", i, s.msg.CallID())
 			}
@@ -294,7 +302,7 @@ func TestSTUNBinding(t *testing.T) {
 		if got, _ := readDatagram(t, c); len(got) != len(want) || got[:2] != "\x01\x01" {
 			t.Errorf("answer % x", got)
 		}
-		if len(w.h.all) != 0 {
+		if len(w.h.list()) != 0 {
 			t.Error("it came up")
 		}
 	})
@@ -310,8 +318,8 @@ func TestAdmitComesFirst(t *testing.T) {
 		if n, err := c.Read(make([]byte, 1)); n != 0 || err == nil {
 			t.Errorf("a stream was accepted: %d, %v", n, err)
 		}
-		if len(w.h.all) != 0 || w.l.Stats.Refused.Load() != 2 {
-			t.Errorf("%d came up, %d refused", len(w.h.all), w.l.Stats.Refused.Load())
+		if len(w.h.list()) != 0 || w.l.Stats.Refused.Load() != 2 {
+			t.Errorf("%d came up, %d refused", len(w.h.list()), w.l.Stats.Refused.Load())
 		}
 	})
 }

@@ -49,7 +49,7 @@ func TestStreamRequests(t *testing.T) {
 				t.Fatalf("answer %d: %q, %v", i, got, err)
 			}
 		}
-		f := w.h.all[0].flow
+		f := w.h.list()[0].flow
 		if !f.Reliable() || f.Secure() || f.Via() != "SIP/2.0/TCP 192.0.2.1:5060" || f.Remote() != addrPort(c.LocalAddr()) {
 			t.Errorf("flow %v, named %s", f, f.Via())
 		}
@@ -111,7 +111,7 @@ func TestStreamPatience(t *testing.T) {
 					t.Errorf("closed after %v", after)
 				}
 				<-time.After(3 * time.Second)
-				last := w.h.all[len(w.h.all)-1]
+				last := w.h.list()[len(w.h.list())-1]
 				if last.summary != "closed" || last.flow.Err() == nil {
 					t.Errorf("last heard: %q", last.summary)
 				}
@@ -255,7 +255,7 @@ func TestConnectOpensOnceAndReuses(t *testing.T) {
 			}
 		}
 		for i := range 5 {
-			if s := <-peer.news; !strings.HasSuffix(s.summary, label(i)) || s.flow != peer.all[0].flow {
+			if s := <-peer.news; !strings.HasSuffix(s.summary, label(i)) || s.flow != peer.list()[0].flow {
 				t.Errorf("message %d was %q", i, s.summary)
 			}
 			if s := <-w.h.news; s.msg.Status() != 200 || s.flow != flows[i] {
@@ -263,7 +263,7 @@ func TestConnectOpensOnceAndReuses(t *testing.T) {
 			}
 		}
 		// The far end reaches us on the same stream, by the address that it sees.
-		back := peer.all[0].flow
+		back := peer.list()[0].flow
 		if again, err := back.l.Connect(back.Target()); err != nil || again != back {
 			t.Errorf("the far end would open another stream: %v", err)
 		}
