@@ -38,9 +38,7 @@ func HashPassword(password directory.Secret) directory.Secret {
 	var salt [saltLen]byte
 	_, _ = rand.Read(salt[:]) // never fails
 	hash := argon2.IDKey([]byte(password.Reveal()), salt[:], passes, memory, lanes, hashLen)
-	enc := base64.RawStdEncoding
-	return directory.Secret(fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
-		argon2.Version, memory, passes, lanes, enc.EncodeToString(salt[:]), enc.EncodeToString(hash)))
+	return directory.Secret(phcText(phc{memory: memory, passes: passes, lanes: lanes, salt: salt[:], hash: hash}))
 }
 
 // VerifyPassword reports whether password is the one that was hashed. It costs what HashPassword costs.
@@ -58,6 +56,12 @@ type phc struct {
 	memory, passes uint32
 	lanes          uint8
 	salt, hash     []byte
+}
+
+func phcText(p phc) string {
+	enc := base64.RawStdEncoding
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s",
+		argon2.Version, p.memory, p.passes, p.lanes, enc.EncodeToString(p.salt), enc.EncodeToString(p.hash))
 }
 
 func parsePHC(s string) (phc, error) {
