@@ -1,0 +1,333 @@
+// Package ingress is the SIP request pipeline: a table of contents of everything that can arrive at the exchange. Read
+// HandleRequest from top to bottom.
+//
+// It owns the order of the questions (is it a scanner, is it sound, is it inside a dialog, who is it from) and the
+// answers to requests that belong to nobody. It does not own any of the answers' reasons: guard, auth, registrar,
+// sipleg and exchange decide, each about its own.
+//
+// Goroutines: none. Everything runs on the transport worker that read the message, in the order in which messages of a
+// flow arrived, and blocks on nothing.
+package ingress
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"dialtone/internal/auth"
+	"dialtone/internal/dialplan"
+	"dialtone/internal/digest"
+	"dialtone/internal/directory"
+	"dialtone/internal/exchange"
+	"dialtone/internal/guard"
+	"dialtone/internal/location"
+	"dialtone/internal/metrics"
+	"dialtone/internal/registrar"
+	"dialtone/internal/sip"
+	"dialtone/internal/sip/transaction"
+	"dialtone/internal/sip/transport"
+	"dialtone/internal/sipleg"
+)
+
+// Listener is what differs between the places where requests arrive. Its key is the role of the transport's flows.
+type Listener struct {
+	// Algorithms are offered in challenges, in this order.
+	Algorithms []digest.Algorithm
+	// RegistrarOnly takes REGISTER and OPTIONS and nothing else.
+	RegistrarOnly bool
+}
+
+// Config is everybody who is asked.
+type Config struct {
+	Guard        *guard.Guard
+	Auth         *auth.Authenticator
+	Registrar    *registrar.Registrar
+	Locations    *location.Table
+	Directory    *directory.Directory
+	Endpoint     *sipleg.Endpoint
+	Exchange     *exchange.Exchange
+	Transactions *transaction.Layer
+	Metrics      *metrics.Metrics
+	Listeners    map[string]Listener // by transport.Flow.Role
+	UserAgent    string              // for Server
+}
+
+// Ingress takes what the transport reads and what the transactions make of it.
+type Ingress struct {
+	Config
+	builders sync.Pool // of *sip.Builder
+}
+
+// New makes the pipeline.
+func New(c Config) *Ingress {
+	i := &Ingress{Config: c}
+	i.builders.New = func() any { return &sip.Builder{} }
+	return i
+}
+
+var _ transport.Handler = (*Ingress)(nil)
+var _ transaction.User = (*Ingress)(nil)
+
+// Admit is asked before anything is parsed.
+func (i *Ingress) Admit(src netip.AddrPort) bool {
+	switch i.Guard.Admit(src, time.Now()) {
+	case guard.OverRate:
+		i.Metrics.GuardBlocked(guard.ReasonRate.String())
+		return false
+	case guard.Banned:
+		i.Metrics.GuardBlocked(guard.ReasonBan.String())
+		return false
+	}
+	return true
+}
+
+// HandleMessage implements transport.Handler.
+func (i *Ingress) HandleMessage(f *transport.Flow, m *sip.Message) {
+	i.Metrics.SIPMessageBytes(m.MethodName(), m.Status(), metrics.In)
+	if m.IsRequest() {
+		if ua, ok := m.Header(sip.HUserAgent); ok && i.Guard.Scanned(f.Remote(), ua, time.Now()) {
+			i.Metrics.GuardBlocked(guard.ReasonScanner.String())
+			return // a scanner learns nothing, not even that somebody is here
+		}
+	}
+	i.Transactions.HandleMessage(f, m)
+}
+
+// HandleMalformed implements transport.Handler: a clear refusal where one is possible (RFC 3261 §16.3 item 1, RFC 4475).
+func (i *Ingress) HandleMalformed(f *transport.Flow, _ []byte, m *sip.Message, err error) {
+	if !m.Answerable() {
+		return
+	}
+	b := i.builder()
+	defer i.builders.Put(b)
+	status, reason := refusal(err)
+	// Without a transaction: whoever sends rubbish again gets the same answer again.
+	_ = f.Send(b.Response(m, status, reason, transaction.NewTag()).Add(sip.HServer, i.UserAgent).Append(nil))
+}
+
+// HandleClosed implements transport.Handler.
+func (i *Ingress) HandleClosed(f *transport.Flow, _ error) {
+	i.Transactions.HandleClosed(f)
+	i.Locations.FlowClosed(f.ID())
+}
+
+func refusal(err error) (status int, reason string) {
+	if e, ok := err.(*sip.ParseError); ok {
+		return e.Status, e.Reason
+	}
+	return 400, ""
+}
+
+func (i *Ingress) builder() *sip.Builder { return i.builders.Get().(*sip.Builder) }
+
+// allow is what the exchange takes outside dialogs.
+const allow = "REGISTER, OPTIONS, " + sipleg.Allow
+
+// HandleRequest implements transaction.User: what happens to every request that is not a repetition.
+func (i *Ingress) HandleRequest(tx *transaction.Server, tf transaction.Flow, m *sip.Message) {
+	f, ok := tf.(*transport.Flow)
+	if !ok {
+		return
+	}
+	listener := i.Listeners[f.Role()]
+	switch {
+	case m.Method() == sip.ACK: // for a 2xx: it belongs to a leg, or to nothing
+		i.Endpoint.HandleRequest(nil, m)
+		return
+	case m.ToTag() != nil: // inside a dialog: tags that nobody can guess are the credentials
+		if !i.Endpoint.HandleRequest(tx, m) {
+			i.reply(tx, m, 481, "")
+		}
+		return
+	}
+	if err := m.Check(); err != nil {
+		status, reason := refusal(err)
+		i.reply(tx, m, status, reason)
+		return
+	}
+	switch m.Method() {
+	case sip.REGISTER:
+		i.register(tx, f, m, listener)
+	case sip.OPTIONS:
+		i.options(tx, m)
+	case sip.INVITE:
+		if listener.RegistrarOnly {
+			i.notAllowed(tx, m)
+			return
+		}
+		i.invite(tx, f, m, listener)
+	case sip.BYE, sip.PRACK, sip.UPDATE, sip.INFO, sip.NOTIFY: // without a dialog
+		i.reply(tx, m, 481, "")
+	case sip.Other:
+		i.reply(tx, m, 501, "")
+	default:
+		i.notAllowed(tx, m)
+	}
+}
+
+// HandleCancel implements transaction.User.
+func (i *Ingress) HandleCancel(tx *transaction.Server, m *sip.Message) {
+	i.Endpoint.HandleCancel(tx, m)
+}
+
+// reply answers a request by itself.
+func (i *Ingress) reply(tx *transaction.Server, m *sip.Message, status int, reason string) {
+	b := i.builder()
+	defer i.builders.Put(b)
+	b.Response(m, status, reason, transaction.NewTag()).Add(sip.HServer, i.UserAgent)
+	_ = tx.Respond(b)
+}
+
+func (i *Ingress) notAllowed(tx *transaction.Server, m *sip.Message) {
+	b := i.builder()
+	defer i.builders.Put(b)
+	b.Response(m, 405, "", transaction.NewTag()).Add(sip.HAllow, allow).Add(sip.HServer, i.UserAgent)
+	_ = tx.Respond(b)
+}
+
+// options says what we can do: RFC 3261 §11.2; 503 while draining takes us out of the rotation of a balancer.
+func (i *Ingress) options(tx *transaction.Server, m *sip.Message) {
+	if i.unsupported(tx, m) {
+		return
+	}
+	b := i.builder()
+	defer i.builders.Put(b)
+	status := 200
+	if i.Exchange.IsDraining() {
+		status = 503
+	}
+	b.Response(m, status, "", transaction.NewTag()).Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
+		Add(sip.HSupported, "path, outbound, 100rel, timer, replaces").Add(sip.HServer, i.UserAgent)
+	_ = tx.Respond(b)
+}
+
+// unsupported refuses a request that requires what we cannot do: RFC 3261 §8.2.2.3.
+func (i *Ingress) unsupported(tx *transaction.Server, m *sip.Message) bool {
+	var missing []string
+	for e := m.Elements(sip.HRequire); e.Next(); {
+		known := false
+		for _, tag := range sipleg.Extensions {
+			known = known || sip.EqualFold(e.Value(), tag)
+		}
+		if !known {
+			missing = append(missing, string(e.Value()))
+		}
+	}
+	if missing == nil {
+		return false
+	}
+	b := i.builder()
+	defer i.builders.Put(b)
+	b.Response(m, 420, "", transaction.NewTag()).Add(sip.HServer, i.UserAgent)
+	for _, tag := range missing {
+		b.Add(sip.HUnsupported, tag)
+	}
+	_ = tx.Respond(b)
+	return true
+}
+
+// identify asks who a request is from, and answers it when that is not known.
+func (i *Ingress) identify(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) (auth.Result, bool) {
+	now := time.Now()
+	r := auth.Request{Message: m, Source: m.Received, Snapshot: i.Directory.Snapshot(), Algorithms: l.Algorithms, Now: now}
+	who := i.Auth.Identify(&r)
+	if who.Failed {
+		i.Guard.AuthFailed(f.Remote(), now)
+	}
+	switch who.Verdict {
+	case auth.Allow:
+		if who.Proved {
+			i.Guard.AuthPassed(f.Remote(), now)
+			f.Keep()
+		}
+		return who, true
+	case auth.Drop:
+		return who, false
+	}
+	b := i.builder()
+	defer i.builders.Put(b)
+	b.Response(m, who.Status, who.Reason, transaction.NewTag())
+	if who.Verdict == auth.Challenge {
+		i.Auth.AddChallenge(b, &r, &who)
+	}
+	_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))
+	return who, false
+}
+
+// register: RFC 3261 §10.3.
+func (i *Ingress) register(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) {
+	who, ok := i.identify(tx, f, m, l)
+	if !ok {
+		return
+	}
+	b := i.builder()
+	defer i.builders.Put(b)
+	flow := location.Flow{Transport: transportOf(f.Kind()), Local: f.Local(), Remote: m.Received}
+	if f.Reliable() {
+		flow.ID = f.ID()
+	}
+	subject := registrar.Subject{AOR: location.AOR{Tenant: who.Tenant.ID, Line: who.Line.ID}, Device: who.Device.Username}
+	i.Registrar.Respond(b, m, transaction.NewTag(), subject, flow, time.Now())
+	_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))
+}
+
+func transportOf(k transport.Kind) directory.Transport {
+	switch k {
+	case transport.TCP:
+		return directory.TCP
+	case transport.TLS:
+		return directory.TLS
+	case transport.WS:
+		return directory.WS
+	case transport.WSS:
+		return directory.WSS
+	}
+	return directory.UDP
+}
+
+// invite starts a call.
+func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) {
+	if i.unsupported(tx, m) {
+		return
+	}
+	if m.Has(sip.HContentType) && len(m.Body()) > 0 && m.SDP() == nil { // RFC 3261 §8.2.3
+		b := i.builder()
+		defer i.builders.Put(b)
+		_ = tx.Respond(b.Response(m, 415, "", transaction.NewTag()).Add(sip.HAccept, "application/sdp").Add(sip.HServer, i.UserAgent))
+		return
+	}
+	if m.Has(sip.HAccept) && !m.HasOption(sip.HAccept, "application/sdp") && !m.HasOption(sip.HAccept, "*/*") { // §20.1
+		i.reply(tx, m, 406, "")
+		return
+	}
+	if n, ok := m.MaxForwards(); ok && n == 0 { // RFC 7332 §4: a B2BUA counts hops as a proxy does
+		i.reply(tx, m, 483, "")
+		return
+	}
+	who, ok := i.identify(tx, f, m, l)
+	if !ok {
+		return
+	}
+	target, err := m.URI()
+	if err != nil {
+		i.reply(tx, m, 400, "")
+		return
+	}
+	dialled := dialplan.Dialled{Number: target.UserUnescaped(), Domain: string(target.Host)}
+	in, err := i.Endpoint.Accept(tx, f, m, who.Device.Username, dialled.Number)
+	if err != nil {
+		return // it has been answered
+	}
+	inv := exchange.Invitation{Mailbox: in.Mailbox, Tenant: who.Tenant.ID, Line: who.Line.Number, Device: who.Device.Username,
+		Dialled: dialled, Offer: in.Offer, MaxForwards: in.MaxForwards}
+	if from, err := m.From(); err == nil {
+		inv.Name = from.DisplayName()
+	}
+	for e := m.Elements(sip.HContact); e.Next(); {
+		if a, err := e.Address(); err == nil {
+			inv.Contact = a.URI.String()
+		}
+		break
+	}
+	i.Exchange.Inbound(in.Leg, inv)
+}
