@@ -122,3 +122,19 @@ func (c *Challenge) Append(b []byte) []byte {
 	}
 	return b
 }
+
+// AppendChallenge appends the value of a challenge with qop=auth, as a server sends it: the same as Append, for a nonce
+// that is in bytes. It allocates nothing when b has the room.
+func AppendChallenge(b []byte, realm string, nonce []byte, a Algorithm, stale bool) []byte {
+	b = append(b, "Digest realm="...)
+	b = appendQuoted(b, realm)
+	b = append(b, `, nonce="`...)
+	b = append(b, nonce...)
+	b = append(b, '"')
+	if stale {
+		b = append(b, ", stale=true"...)
+	}
+	b = append(b, ", algorithm="...)
+	b = append(b, a.String()...)
+	return append(b, `, qop="auth"`...)
+}

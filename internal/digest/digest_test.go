@@ -224,6 +224,15 @@ func TestChallenge(t *testing.T) {
 	}
 }
 
+func TestAppendChallenge(t *testing.T) {
+	for _, stale := range []bool{false, true} {
+		c := Challenge{Realm: `a "b"`, Nonce: "n-_", Algorithm: SHA256, Stale: stale, Auth: true}
+		if got, want := string(AppendChallenge(nil, c.Realm, []byte(c.Nonce), SHA256, stale)), string(c.Append(nil)); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}
+
 func FuzzParseCredentials(f *testing.F) {
 	for _, v := range vectors {
 		f.Add([]byte(v.value))

@@ -112,6 +112,30 @@ func TestEveryFieldIsKept(t *testing.T) {
 	}
 }
 
+func TestHasFlow(t *testing.T) {
+	tb := New(Config{}, epoch)
+	aor := line(1, 1)
+	b := bound("a", "sip:a@h", epoch, time.Minute)
+	add(tb, aor, epoch, b)
+	other := netip.AddrPortFrom(b.Flow.Remote.Addr(), b.Flow.Remote.Port()+1)
+	for _, tt := range []struct {
+		aor  AOR
+		src  netip.AddrPort
+		at   time.Duration
+		want bool
+	}{
+		{aor, b.Flow.Remote, 0, true},
+		{aor, other, 0, false},
+		{line(1, 2), b.Flow.Remote, 0, false},
+		{line(2, 1), b.Flow.Remote, 0, false},
+		{aor, b.Flow.Remote, time.Minute, false},
+	} {
+		if got := tb.HasFlow(tt.aor.Tenant, tt.aor.Line, tt.src, epoch.Add(tt.at)); got != tt.want {
+			t.Errorf("%v %v after %v: %v", tt.aor.Line, tt.src, tt.at, got)
+		}
+	}
+}
+
 func TestUpdateIsAtomic(t *testing.T) {
 	heard := &journal{}
 	tb := New(Config{Publisher: heard}, epoch)

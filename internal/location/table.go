@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,6 +89,22 @@ func (t *Table) Lookup(dst []Binding, aor AOR, now time.Time) []Binding {
 	s.mu.Unlock()
 	slices.SortStableFunc(dst[first:], compareBindings)
 	return dst
+}
+
+// HasFlow reports whether a live binding of the line was registered from src, address and port: what comes from there
+// comes from one of its devices, or from its NAT. It allocates nothing.
+func (t *Table) HasFlow(tenant, line directory.ID, src netip.AddrPort, now time.Time) bool {
+	aor := AOR{Tenant: tenant, Line: line}
+	s := t.shard(aor)
+	at := t.since(now)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for r := s.aors[aor]; r != nil; r = r.sibling {
+		if r.remote == src && r.expires > at {
+			return true
+		}
+	}
+	return false
 }
 
 // Update changes the bindings of an address-of-record in one step. f is given the live ones and returns those that
