@@ -3,12 +3,14 @@ package media
 import (
 	"encoding/json"
 	"io"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"dialtone/internal/codec"
 	"dialtone/internal/media/tone"
+	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 )
 
@@ -146,6 +148,39 @@ func TestRestoreOnTheSamePorts(t *testing.T) {
 		}
 		if c := second.Counters(); c.PortsUsed != 2 {
 			t.Errorf("%d pairs in use", c.PortsUsed)
+		}
+	})
+}
+
+// What was learnt of a phone behind a NAT, and what was lost before, survives the take-over.
+func TestRestoreKeepsWhatWasLearnt(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		public := netip.MustParseAddr("203.0.113.7")
+		nat := l.net.NAT(network.NATConfig{Public: public, Filtering: network.AddressAndPortDependent})
+		a, b := l.phoneOn(nat.Host(netip.MustParseAddr("10.0.0.5")), 4000), l.phone(bob, 5000)
+		x := &leg{phone: a, s: l.session(SessionConfig{Peer: public})}
+		x.says(a.describe(), public)
+		x.tell(b.describe())
+		a.talk(x.to, 1, 1, 5)
+		a.talk(x.to, 1, 9, 5) // three are lost
+		y := l.end(b)
+		states := []State{x.s.State(), y.s.State()}
+		x.s.Close()
+		y.s.Close()
+		var s [2]*Session
+		for i := range s {
+			var err error
+			if s[i], err = l.e.Restore(states[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		Bridge(s[0], s[1])
+		sent := b.talk(y.to, 2, 1, 10)
+		wait(time.Second)
+		got, _ := a.heard()
+		sameBytes(t, "to the phone behind the NAT", got, sent)
+		if stats := s[0].Stats()[0]; stats.Lost != 3 || stats.PacketsIn != 10 {
+			t.Errorf("stats %+v", stats)
 		}
 	})
 }
