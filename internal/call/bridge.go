@@ -89,6 +89,8 @@ func (c *Call) acked(e Acked) cause.Cause {
 		}
 		ch.to.leg.Acknowledge(e.Description)
 		c.settle(ch, ch.from.record.OnHold)
+	case c.unsaved:
+		c.negotiated() // the answer has been waiting in the leg; now there is a state to keep
 	}
 	return cause.Cause{}
 }

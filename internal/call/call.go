@@ -62,6 +62,7 @@ type Call struct {
 	silent   time.Time // last media when supervision ended the call: the end for the record
 	over     cause.Cause
 	snapshot atomic.Pointer[Record]
+	unsaved  bool          // a leg could not be written down yet
 	gone     chan struct{} // closed when the goroutine ends
 	restored bool
 }
@@ -301,7 +302,12 @@ func (c *Call) run(ctx context.Context, serve Service) {
 	c.guarded("service", func() { c.stop(serve(ctx, c)) })
 	c.stop(cause.Failed()) // a service that panicked
 	c.guarded("end", c.finish)
-	c.mailbox.close()
+	// Messages of the legs that wait still want their answer: a BYE that crossed ours, a 200 that came too late.
+	for _, e := range c.mailbox.close() {
+		if do, ok := e.(Do); ok {
+			c.guarded("rest", do.F)
+		}
+	}
 	if c.timer != nil {
 		c.timer.Stop()
 	}

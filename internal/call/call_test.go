@@ -292,6 +292,27 @@ func TestCallMailboxOverflowEndsCall(t *testing.T) {
 	})
 }
 
+// What a leg has put into the mailbox before the end is still run: messages want their answers.
+func TestCallRunsTheRest(t *testing.T) {
+	play(t, nil, func(s *scene) {
+		b := s.connect()
+		ran := 0
+		hold := make(chan struct{})
+		s.call.Post(call.Do{F: func() { <-hold }})
+		s.call.Hangup(cause.Normal(cause.System))
+		s.call.Post(call.Do{F: func() { ran++ }})
+		s.call.Post(call.Do{F: func() { panic("fault") }})
+		s.call.Post(call.Ended{Leg: b})
+		s.call.Post(call.Do{F: func() { ran++ }})
+		close(hold)
+		synctest.Wait()
+		if ran != 2 || s.registry.Counters().Panics != 1 {
+			t.Errorf("%d of 2 ran, %d panics", ran, s.registry.Counters().Panics)
+		}
+		s.asked(b, "hangup 200 normal")
+	})
+}
+
 func TestCallPressedDigitsAreTold(t *testing.T) {
 	play(t, nil, func(s *scene) {
 		b := s.connect()

@@ -63,9 +63,11 @@ func (m *Mailbox) take() (e Event, ok, overflow bool) {
 	return e, true, false
 }
 
-// close drops what waits and refuses what comes.
-func (m *Mailbox) close() {
+// close refuses what comes from now on and returns what still waits.
+func (m *Mailbox) close() []Event {
 	m.mu.Lock()
+	defer m.mu.Unlock()
+	rest := m.queue[m.head:]
 	m.closed, m.queue, m.head = true, nil, 0
-	m.mu.Unlock()
+	return rest
 }

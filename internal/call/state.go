@@ -58,10 +58,14 @@ func (c *Call) Snapshot(ctx context.Context) ([]byte, error) {
 
 // state writes the call down, on its goroutine.
 func (c *Call) state() ([]byte, error) {
-	if !c.facts.IsAnswered() || !c.over.IsZero() {
+	switch {
+	case !c.over.IsZero():
+		return nil, ErrOver
+	case !c.facts.IsAnswered():
 		return nil, ErrNotConnected
 	}
 	c.publish()
+	c.unsaved = true
 	s := savedState{Version: stateVersion, Record: *c.Record(), HeldFrom: c.heldFrom, MaxForwards: c.forwards}
 	for _, p := range c.parties {
 		if p.gone {
@@ -76,6 +80,7 @@ func (c *Call) state() ([]byte, error) {
 			s.Peer = p.record.ID
 		}
 	}
+	c.unsaved = false
 	return json.Marshal(s)
 }
 
@@ -115,7 +120,7 @@ func (c *Call) giveUp(err error) error {
 			p.leg.Hangup(cause.Recovered())
 		}
 	}
-	c.mailbox.close()
+	_ = c.mailbox.close() // nothing runs that could take it
 	return err
 }
 

@@ -222,3 +222,18 @@ func echoing(_ context.Context, c *call.Call) cause.Cause {
 		}
 	}
 }
+
+func TestStateIsKeptOnceTheLegsHaveOne(t *testing.T) {
+	play(t, func(s *scene) { s.caller.NoState = true }, func(s *scene) {
+		b := s.leg("x")
+		s.says(b, call.Connected{Leg: b, Description: described("x")})
+		s.noticed("started answered state: state of leg a: not confirmed yet")
+		s.caller.NoState = false
+		s.says(s.caller, call.Acked{Leg: s.caller})
+		s.noticed("negotiated")
+		s.says(s.caller, call.Acked{Leg: s.caller})
+		s.noticed("")
+		s.says(b, call.Ended{Leg: b})
+		s.ended(cause.Normal(cause.Callee))
+	})
+}

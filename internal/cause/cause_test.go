@@ -39,6 +39,7 @@ var every = []struct {
 	{NotAcceptable(), 488, 65, "not acceptable"},
 	{RequestPending(), 491, 31, "request pending"},
 	{ConnectionLost(), 503, 38, "connection lost"},
+	{NotAcknowledged(), 408, 102, WordsNoAck},
 	{Failed(), 500, 41, "failed"},
 }
 

@@ -24,6 +24,7 @@ type Leg struct {
 	Session *media.Session   // what Media returns; may be nil
 	Invite  call.Invite      // of an outbound leg
 	Panic   string           // the method that panics, "Hangup"
+	NoState bool             // State fails
 	Last    *sdp.Description // the last description it was given
 
 	id    string
@@ -115,6 +116,9 @@ type state struct {
 
 // State implements call.Leg.
 func (l *Leg) State() ([]byte, error) {
+	if l.NoState {
+		return nil, errors.New("not confirmed yet")
+	}
 	return json.Marshal(state{ID: l.id, Device: l.Invite.Target.Device})
 }
 
