@@ -63,9 +63,9 @@ func removeOwn[K sortable[K], V any](t tree[K, V], k K, own func(V) bool) tree[K
 func (s *Snapshot) dropTenant(old *Tenant) {
 	own := func(t *Tenant) bool { return t.ID == old.ID }
 	s.tenants = s.tenants.remove(old.ID)
-	s.tenantNames = removeOwn(s.tenantNames, text(old.Name), own)
+	s.tenantNames = removeOwn(s.tenantNames, named{name: old.Name}, own)
 	for _, d := range old.Domains {
-		s.domains = removeOwn(s.domains, text(d), own)
+		s.domains = removeOwn(s.domains, named{name: d}, own)
 	}
 }
 
@@ -97,9 +97,9 @@ func (s *Snapshot) add(o Object) {
 	case *Tenant:
 		t := copyTenant(o)
 		s.tenants = s.tenants.put(t.ID, t)
-		s.tenantNames = s.tenantNames.put(text(t.Name), t)
+		s.tenantNames = s.tenantNames.put(named{name: t.Name}, t)
 		for _, d := range t.Domains {
-			s.domains = s.domains.put(text(d), t)
+			s.domains = s.domains.put(named{name: d}, t)
 		}
 	case *Site:
 		v := copySite(o)

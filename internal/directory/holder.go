@@ -58,8 +58,8 @@ func (d *Directory) Load(ctx context.Context, l Loader) error {
 // filling collects objects for a snapshot that is built at once.
 type filling struct {
 	tenants     []entry[ID, *Tenant]
-	tenantNames []entry[text, *Tenant]
-	domains     []entry[text, *Tenant]
+	tenantNames []entry[named, *Tenant]
+	domains     []entry[named, *Tenant]
 	sites       []entry[named, *Site]
 	sitesByID   []entry[ID, *Site]
 	subnets     []entry[subnet, *Site]
@@ -78,9 +78,9 @@ func (f *filling) add(o Object) error {
 	case *Tenant:
 		t := copyTenant(o)
 		push(&f.tenants, t.ID, t)
-		push(&f.tenantNames, text(t.Name), t)
+		push(&f.tenantNames, named{name: t.Name}, t)
 		for _, d := range t.Domains {
-			push(&f.domains, text(d), t)
+			push(&f.domains, named{name: d}, t)
 		}
 	case *Site:
 		v := copySite(o)

@@ -7,22 +7,25 @@ import (
 	"strings"
 )
 
-// text is a key that is unique over all tenants.
-type text string
-
-func (a text) Compare(b text) int { return strings.Compare(string(a), string(b)) }
-
-// named is a key that is unique in a tenant.
+// named is a key that is unique in a tenant, or, with the zero tenant, everywhere.
 type named struct {
 	tenant ID
 	name   string
 }
 
-func (a named) Compare(b named) int {
+func (a named) Compare(b named) int { return compareNamed(a, b) }
+
+func compareNamed(a, b named) int {
 	if c := a.tenant.Compare(b.tenant); c != 0 {
 		return c
 	}
-	return strings.Compare(a.name, b.name)
+	switch { // strings.Compare would move its arguments to the heap
+	case a.name < b.name:
+		return -1
+	case a.name > b.name:
+		return 1
+	}
+	return 0
 }
 
 // network is a prefix in IPv6 form (IPv4 mapped, its length plus 96). Longer prefixes sort first.

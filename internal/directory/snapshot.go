@@ -12,8 +12,8 @@ type Snapshot struct {
 	seq uint64
 
 	tenants     tree[ID, *Tenant]
-	tenantNames tree[text, *Tenant]
-	domains     tree[text, *Tenant]
+	tenantNames tree[named, *Tenant]
+	domains     tree[named, *Tenant]
 	sites       tree[named, *Site]
 	sitesByID   tree[ID, *Site]
 	subnets     tree[subnet, *Site]
@@ -57,20 +57,20 @@ func (s *Snapshot) Tenant(id ID) *Tenant {
 
 // TenantByName returns the tenant of that name, or nil.
 func (s *Snapshot) TenantByName(name string) *Tenant {
-	t, _ := s.tenantNames.get(text(name))
+	t, _ := lookup(s.tenantNames, named{name: name})
 	return t
 }
 
 // TenantByDomain returns the tenant that has the SIP domain, or nil. Case and a final dot do not matter
 // (RFC 3261 §19.1.4: hosts are compared without case).
 func (s *Snapshot) TenantByDomain(host string) *Tenant {
-	t, _ := s.domains.get(text(CanonicalDomain(host)))
+	t, _ := lookup(s.domains, named{name: CanonicalDomain(host)})
 	return t
 }
 
 // Site returns the tenant's site of that name, or nil.
 func (s *Snapshot) Site(tenant ID, name string) *Site {
-	v, _ := s.sites.get(named{tenant, name})
+	v, _ := lookup(s.sites, named{tenant, name})
 	return v
 }
 
@@ -103,7 +103,7 @@ func (s *Snapshot) SiteByAddress(tenant ID, addr netip.Addr) *Site {
 
 // User returns the tenant's user of that name, or nil.
 func (s *Snapshot) User(tenant ID, name string) *User {
-	v, _ := s.users.get(named{tenant, name})
+	v, _ := lookup(s.users, named{tenant, name})
 	return v
 }
 
@@ -115,7 +115,7 @@ func (s *Snapshot) UserByID(id ID) *User {
 
 // Line returns the tenant's line with that number, or nil.
 func (s *Snapshot) Line(tenant ID, number string) *Line {
-	v, _ := s.lines.get(named{tenant, number})
+	v, _ := lookup(s.lines, named{tenant, number})
 	return v
 }
 
@@ -127,7 +127,7 @@ func (s *Snapshot) LineByID(id ID) *Line {
 
 // Number returns the tenant's number, written as it was configured ("+982188776655"), or nil.
 func (s *Snapshot) Number(tenant ID, number string) *Number {
-	v, _ := s.numbers.get(named{tenant, number})
+	v, _ := lookup(s.numbers, named{tenant, number})
 	return v
 }
 
@@ -139,7 +139,7 @@ func (s *Snapshot) NumberByID(id ID) *Number {
 
 // Device returns the tenant's device with that username.
 func (s *Snapshot) Device(tenant ID, username string) (Account, bool) {
-	return s.accounts.get(named{tenant, username})
+	return lookup(s.accounts, named{tenant, username})
 }
 
 // StaticDevice returns the device of all tenants that is known by the source address of a packet. The most specific
@@ -202,9 +202,7 @@ func (s *Snapshot) DevicesByAddress(src netip.Addr) iter.Seq[Account] {
 
 // Tenants yields the tenants by name, those after the given name ("" for all).
 func (s *Snapshot) Tenants(after string) iter.Seq[*Tenant] {
-	return func(yield func(*Tenant) bool) {
-		s.tenantNames.ascend(text(after), func(k text, t *Tenant) bool { return string(k) == after || yield(t) })
-	}
+	return page(s.tenantNames, ID{}, after)
 }
 
 // Sites yields the tenant's sites by name, those after the given name.

@@ -68,6 +68,31 @@ func (t tree[K, V]) get(k K) (v V, ok bool) {
 	return n.vals[i], true
 }
 
+// lookup is get for the keys that requests come with. Here the comparison is a direct call, so that a key made of bytes
+// of a message stays on the stack.
+func lookup[V any](t tree[named, V], k named) (v V, ok bool) {
+	for n := t.root; n != nil; {
+		lo, hi := 0, len(n.keys) // the first key greater than k
+		for lo < hi {
+			if mid := int(uint(lo+hi) >> 1); compareNamed(n.keys[mid], k) <= 0 {
+				lo = mid + 1
+			} else {
+				hi = mid
+			}
+		}
+		at := max(lo-1, 0)
+		if n.kids != nil {
+			n = n.kids[at]
+			continue
+		}
+		if n.keys[at] == k {
+			return n.vals[at], true
+		}
+		break
+	}
+	return v, false
+}
+
 // ceil returns the first entry whose key is not less than k.
 func (t tree[K, V]) ceil(k K) (key K, v V, ok bool) {
 	if t.root == nil {
