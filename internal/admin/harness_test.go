@@ -123,9 +123,18 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := Bootstrap(t.Context(), b.store, []string{"pbx.example"}, adminPassword)
-	if err != nil || !made.Created {
-		t.Fatalf("bootstrap: %+v %v", made, err)
+	_, err = b.store.Update(t.Context(), store.Actor{Name: "test"}, func(tx store.Tx) error {
+		tenant := &directory.Tenant{Name: directory.DefaultTenant, Kind: directory.Operator, Domains: []string{"pbx.example"}}
+		if _, err := tx.Tenants().Put(t.Context(), tenant); err != nil {
+			return err
+		}
+		user := &directory.User{Name: "admin", Role: directory.RoleOwner, PasswordHash: seal.HashPassword(adminPassword)}
+		user.Tenant = tenant.ID
+		_, err := tx.Users().Put(t.Context(), user)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	ladders := fakeLadders{"call-1": {{
 		At: b.clock.now(), Kind: "udp", Local: netip.MustParseAddrPort("192.0.2.1:5060"), Remote: netip.MustParseAddrPort("192.0.2.9:5060"),
