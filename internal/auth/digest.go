@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/md5"
 	"crypto/sha256"
 	"slices"
@@ -47,7 +48,7 @@ func (a *Authenticator) check(r *Request, tenant *directory.Tenant, c *digest.Cr
 		res.Stale = true
 		return res
 	}
-	account, known := r.Snapshot.Device(tenant.ID, c.User())
+	account, known := r.Snapshot.Device(tenant.ID, username(c))
 	if !a.verify(account.Device, known, c, methodOf(m)) {
 		res.Failed = true
 		return res
@@ -61,6 +62,14 @@ func (a *Authenticator) check(r *Request, tenant *directory.Tenant, c *digest.Cr
 		return Result{Verdict: Forbid, Status: 403, Reason: "Not Your Line", Tenant: tenant, Proved: true}
 	}
 	return Result{Verdict: Allow, Tenant: tenant, Line: account.Line, Device: account.Device, Proved: true}
+}
+
+// username is the name in the credentials; where it has no escapes it is a view on the message.
+func username(c *digest.Credentials) string {
+	if bytes.IndexByte(c.Username, '\\') >= 0 {
+		return c.User()
+	}
+	return view(c.Username)
 }
 
 // methodOf is the method that goes into the hash.

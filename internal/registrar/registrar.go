@@ -99,6 +99,10 @@ type Subject struct {
 func (r *Registrar) Respond(b *sip.Builder, m *sip.Message, toTag string, who Subject, flow location.Flow, now time.Time) int {
 	w := r.work.Get().(*work)
 	defer r.work.Put(w)
+	return w.respond(b, m, toTag, who, flow, now)
+}
+
+func (w *work) respond(b *sip.Builder, m *sip.Message, toTag string, who Subject, flow location.Flow, now time.Time) int {
 	if unsupported(m) {
 		b.Response(m, 420, "", toTag)
 		addUnsupported(b, m)
@@ -111,11 +115,11 @@ func (r *Registrar) Respond(b *sip.Builder, m *sip.Message, toTag string, who Su
 	}
 	req.Device, req.Flow = who.Device, flow
 	w.response, w.message, w.toTag, w.now = b, m, toTag, now
-	r.locations.Update(who.AOR, now, w.step)
+	w.registrar.locations.Update(who.AOR, now, w.step)
 	out := w.outcome
 	// RFC 3261 §10.3 step 7: 423 MUST contain Min-Expires.
 	if out.Status == 423 {
-		b.AddUint(sip.HMinExpires, uint64(r.policy.Min/time.Second))
+		b.AddUint(sip.HMinExpires, uint64(w.registrar.policy.Min/time.Second))
 	}
 	req.forget()
 	w.response, w.message = nil, nil
