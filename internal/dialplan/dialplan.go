@@ -135,17 +135,21 @@ func (q *question) emergency() bool {
 	return true
 }
 
-// country is that of the calling line's site.
+// country is that of the calling line's site; "" unknown.
 func (q *question) country() string {
+	if site := q.site(); site != nil {
+		return site.Country
+	}
+	return ""
+}
+
+// site is the place of the calling line; nil unknown.
+func (q *question) site() *directory.Site {
 	line := q.Line(q.who.Tenant, q.who.Line)
 	if line == nil || line.Site.IsZero() {
-		return ""
+		return nil
 	}
-	site := q.SiteByID(line.Site)
-	if site == nil {
-		return ""
-	}
-	return site.Country
+	return q.SiteByID(line.Site)
 }
 
 // foreign refuses the domains of other tenants: nothing of one tenant is visible to another, not even that it exists.
@@ -184,11 +188,17 @@ func (q *question) line(dialled string) bool {
 	return true
 }
 
-// number looks for a number that is dialled from outside, and follows it.
+// number looks for a number that callers outside dial, in any form in which it is dialled at the caller's place, and
+// follows it: such a call stays inside.
 func (q *question) number(dialled string) bool {
 	n := q.Number(q.who.Tenant, q.plan.Number)
 	if n == nil {
 		n = q.Number(q.who.Tenant, dialled)
+	}
+	if site := q.site(); n == nil && site != nil {
+		if e164, ok := number.E164(site.Country, site.AreaCode, q.plan.Number); ok {
+			n = q.Number(q.who.Tenant, e164)
+		}
 	}
 	if n == nil {
 		return false

@@ -1,6 +1,7 @@
 package exchange
 
 import (
+	"bytes"
 	"context"
 	"slices"
 
@@ -122,13 +123,31 @@ func (r *route) others(places []call.Target) []call.Target {
 	for _, t := range places {
 		if own(t) {
 			n++
-			named = named || t.URI == r.inv.Contact
+			named = named || samePlace(t.URI, r.inv.Contact)
 		}
 	}
 	if n == 0 || n > 1 && !named {
 		return places
 	}
 	return slices.DeleteFunc(slices.Clone(places), func(t call.Target) bool {
-		return own(t) && (!named || t.URI == r.inv.Contact)
+		return own(t) && (!named || samePlace(t.URI, r.inv.Contact))
 	})
+}
+
+// samePlace compares two contacts of one phone by user, host and port. RFC 3261 §19.1.4 would have all parameters
+// compared, but phones write other ones into the Contact of a call than into that of a registration.
+func samePlace(a, b string) bool {
+	if a == b {
+		return true
+	}
+	u, errU := sip.ParseURI([]byte(a))
+	v, errV := sip.ParseURI([]byte(b))
+	return errU == nil && errV == nil && bytes.Equal(u.User, v.User) && bytes.EqualFold(u.Host, v.Host) && port(u) == port(v)
+}
+
+func port(u sip.URI) int {
+	if u.Port == 0 {
+		return 5060
+	}
+	return int(u.Port)
 }

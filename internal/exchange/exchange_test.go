@@ -295,6 +295,22 @@ func TestLineCallsItself(t *testing.T) {
 			}
 		})
 	})
+	t.Run("known by its Contact with other parameters", func(t *testing.T) {
+		inOffice(t, func(o *office) {
+			o.invite(exchange.Invitation{Line: "102", Device: "102", Contact: "sip:102@B2:5060;transport=tcp", Dialled: dialplan.Dialled{Number: "102"}, Offer: described("o"), MaxForwards: 70})
+			if got := places(o); got != "sip:102@b1" {
+				t.Errorf("rang %s", got)
+			}
+		})
+	})
+	t.Run("known by nothing", func(t *testing.T) {
+		inOffice(t, func(o *office) {
+			o.invite(exchange.Invitation{Line: "102", Device: "102", Contact: "sip:102@b3", Dialled: dialplan.Dialled{Number: "102"}, Offer: described("o"), MaxForwards: 70})
+			if got := places(o); got != "sip:102@b1 sip:102@b2" {
+				t.Errorf("rang %s", got)
+			}
+		})
+	})
 	t.Run("nobody else", func(t *testing.T) {
 		inOffice(t, func(o *office) {
 			o.asked(o.calls("104", "104", "104"), "hangup 480 unreachable")
