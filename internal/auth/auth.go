@@ -34,7 +34,8 @@ type Config struct {
 	Flows Flows // [nobody is registered]
 	// Local reports whether an address is one of this server's own, as a phone may name it. [none]
 	Local func(netip.Addr) bool
-	// Key is what nonces are made with; servers that answer for each other share it. [random]
+	// Key is what nonces are made with. [random] It may outlive the process: a nonce of an earlier one, or of another
+	// server with the same key, is answered with a stale challenge, for which of its counts were used is not known here.
 	Key digest.Key
 	// NonceLifetime is how long a nonce may be used. [5 min]
 	NonceLifetime time.Duration

@@ -321,6 +321,19 @@ func TestDigestReplay(t *testing.T) {
 			}
 		}
 	})
+	t.Run("after a restart", func(t *testing.T) {
+		b := newBench(t)
+		b.a = New(Config{Key: digest.Key{1}})
+		c := answer(t, "100", "secret-100", b.challenges(phone, "INVITE", target, own, target))
+		captured := authorization(c, "INVITE", target)
+		if res, _ := b.identify(message(t, "INVITE", target, own, target, captured), phone); res.Verdict != Allow {
+			t.Fatalf("the original: %+v", res)
+		}
+		b.a = New(Config{Key: digest.Key{1}})
+		if res, _ := b.identify(message(t, "INVITE", target, own, target, captured), phone); res.Verdict != Challenge || !res.Stale {
+			t.Errorf("the copy: %+v", res)
+		}
+	})
 	t.Run("an altered count", func(t *testing.T) {
 		b := newBench(t)
 		c := answer(t, "100", "secret-100", b.challenges(phone, "INVITE", target, own, target))

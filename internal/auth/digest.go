@@ -42,7 +42,7 @@ func (a *Authenticator) check(r *Request, tenant *directory.Tenant, c *digest.Cr
 		return res
 	}
 	nonce, freshness := a.nonces.Check(c.Nonce, r.Source.Addr().Unmap(), r.Now)
-	if freshness != digest.Fresh {
+	if freshness != digest.Fresh || !a.nonces.Made(nonce) {
 		// RFC 7616 §3.3: stale when the nonce is not valid. The password is not looked at: the answer must not tell whether it
 		// was right to somebody who has never received a challenge, and whose failures the guard cannot count.
 		res.Stale = true

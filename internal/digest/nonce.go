@@ -35,6 +35,7 @@ type Key [32]byte
 // Nonces makes and recognises nonces. Any goroutine may use it.
 type Nonces struct {
 	inner, outer [64]byte // the key, padded for HMAC (RFC 2104)
+	first        uint64   // serials after this one are ours
 	serial       atomic.Uint64
 	lifetime     uint32 // seconds
 }
@@ -52,7 +53,8 @@ func NewNonces(key Key, lifetime time.Duration) *Nonces {
 	}
 	var seed [8]byte
 	_, _ = rand.Read(seed[:]) // never fails (crypto/rand)
-	n.serial.Store(binary.BigEndian.Uint64(seed[:]))
+	n.first = binary.BigEndian.Uint64(seed[:])
+	n.serial.Store(n.first)
 	return n
 }
 
@@ -105,6 +107,10 @@ func (n *Nonces) Check(nonce []byte, addr netip.Addr, now time.Time) (Nonce, Fre
 	}
 	return v, Fresh
 }
+
+// Made reports whether a nonce that Check has found good was made by this very value, and not by another one with the
+// same key, such as that of the process before a restart. Only of its own can a server know which counts were used.
+func (n *Nonces) Made(v Nonce) bool { return v.Serial-n.first-1 < n.serial.Load()-n.first }
 
 // mac is HMAC-SHA-256 over the body of a nonce and an address, on the stack.
 func (n *Nonces) mac(body []byte, addr netip.Addr) [32]byte {

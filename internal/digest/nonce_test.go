@@ -58,8 +58,16 @@ func TestNonces(t *testing.T) {
 	if _, got := NewNonces(Key{1, 2, 4}, 300*time.Second).Check(nonce, alice, epoch); got != Foreign {
 		t.Errorf("another key: %d", got)
 	}
-	if _, got := NewNonces(Key{1, 2, 3}, 300*time.Second).Check(nonce, alice, epoch); got != Fresh {
-		t.Errorf("the same key in another server: %d", got)
+	other := NewNonces(Key{1, 2, 3}, 300*time.Second)
+	v, got := other.Check(nonce, alice, epoch)
+	if got != Fresh || other.Made(v) || !n.Made(v) {
+		t.Errorf("the same key in another server: %d, made there %v, made here %v", got, other.Made(v), n.Made(v))
+	}
+	for range 3 {
+		v, _ = n.Check(n.Append(nil, bob, epoch), bob, epoch)
+		if !n.Made(v) || n.Made(Nonce{Serial: v.Serial + 1}) {
+			t.Errorf("serial %d: %v, the next %v", v.Serial, n.Made(v), n.Made(Nonce{Serial: v.Serial + 1}))
+		}
 	}
 }
 
