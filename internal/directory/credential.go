@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
+	"fmt"
 )
 
 // Credential is one valid password of a device. The exchange needs only the two hashes; the sealed secret lets it
@@ -101,8 +102,5 @@ func (c *Credential) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// String hides everything.
-func (c Credential) String() string { return masked }
-
-// GoString hides everything.
-func (c Credential) GoString() string { return masked }
+// Format hides everything, whatever the verb.
+func (c Credential) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(masked)) }
