@@ -53,6 +53,16 @@ func (k Kind) String() string {
 	return ""
 }
 
+var kindLower = [...]string{UDP: "udp", TCP: "tcp", TLS: "tls", WS: "ws", WSS: "wss"}
+
+// Name is the name as people and the transport parameter write it: "udp".
+func (k Kind) Name() string {
+	if int(k) < len(kindLower) {
+		return kindLower[k]
+	}
+	return ""
+}
+
 // ParseKind reads a name of Via or of the transport parameter, whatever its case; 0 for an unknown one.
 func ParseKind(s string) Kind {
 	for k := UDP; k <= WSS; k++ {
