@@ -209,3 +209,6 @@ func (f *Flow) replyFlow(m *sip.Message) *Flow {
 	}
 	return f.udp.flowTo(netip.AddrPortFrom(f.remote.Addr(), port))
 }
+
+// Stream is the open stream with a number; nil when there is none.
+func (l *Layer) Stream(id uint64) *Flow { return l.streams.byID(id) }
