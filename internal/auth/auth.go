@@ -140,7 +140,7 @@ func (a *Authenticator) Identify(r *Request) Result {
 	if err != nil {
 		return Result{Verdict: Forbid, Status: 400, Reason: "Bad Address"}
 	}
-	tenant := tenantOf(r.Snapshot, who.host)
+	tenant := tenantOf(r, who.host)
 	if tenant == nil {
 		return Result{Verdict: Forbid, Status: 403}
 	}
@@ -161,7 +161,7 @@ func (a *Authenticator) Identify(r *Request) Result {
 	if !ok {
 		// No open relay. Interop: phones are configured with host names of the server that it does not know itself; one
 		// that is registered from where the request comes is challenged, not refused.
-		if !register && !known && a.foreign(r, m) {
+		if !register && !known && a.foreign(r) {
 			return Result{Verdict: Forbid, Status: 403, Reason: "Not Relayed"}
 		}
 		return challenge(r, tenant)
@@ -196,14 +196,21 @@ func readParty(m *sip.Message) (party, error) {
 	return party{user: user(&address.URI), host: address.URI.Host}, nil
 }
 
-// tenantOf is the tenant of a domain. Addresses and names that nobody has belong to the default tenant.
-func tenantOf(s *directory.Snapshot, host []byte) *directory.Tenant {
+// tenantOf is the tenant of the domain that a request is for or from. Where nobody has that domain ("anonymous.invalid"
+// of RFC 3323 §4.1.1.3, an address, a host name of ours that is no domain) the Request-URI may name one; else it is the
+// default tenant.
+func tenantOf(r *Request, host []byte) *directory.Tenant {
 	if len(host) > 0 {
-		if t := s.TenantByDomain(view(host)); t != nil {
+		if t := r.Snapshot.TenantByDomain(view(host)); t != nil {
 			return t
 		}
 	}
-	return s.TenantByName(directory.DefaultTenant)
+	if u, err := r.Message.URI(); err == nil && len(u.Host) > 0 {
+		if t := r.Snapshot.TenantByDomain(view(u.Host)); t != nil {
+			return t
+		}
+	}
+	return r.Snapshot.TenantByName(directory.DefaultTenant)
 }
 
 // onOwnFlow reports whether the request comes from where a device of the user's line is registered. The user may be a
@@ -218,16 +225,19 @@ func (a *Authenticator) onOwnFlow(r *Request, tenant *directory.Tenant, user str
 	return line != nil && a.flows.HasFlow(tenant.ID, line.ID, r.Source, r.Now)
 }
 
-// foreign reports whether the request is for a domain that is not ours.
-func (a *Authenticator) foreign(r *Request, m *sip.Message) bool {
-	u, err := m.URI()
-	if err != nil || !u.IsSIP() {
-		return false // a tel URI names no domain; what it is good for the dial plan says
+// foreign reports whether the request is for a domain that is not ours. A tel URI names no domain; what it is good for
+// the dial plan says.
+func (a *Authenticator) foreign(r *Request) bool {
+	u, err := r.Message.URI()
+	return err == nil && u.IsSIP() && !a.ours(r.Snapshot, &u)
+}
+
+// ours reports whether the host of a URI is a tenant's domain or this server.
+func (a *Authenticator) ours(s *directory.Snapshot, u *sip.URI) bool {
+	if addr, ok := u.HostAddr(); ok && a.local(addr) {
+		return true
 	}
-	if addr, ok := u.HostAddr(); ok {
-		return !a.local(addr) && r.Snapshot.TenantByDomain(view(u.Host)) == nil
-	}
-	return !sip.EqualFold(u.Host, "localhost") && r.Snapshot.TenantByDomain(view(u.Host)) == nil
+	return s.TenantByDomain(view(u.Host)) != nil || sip.EqualFold(u.Host, "localhost")
 }
 
 // user is the user part of a URI with its escapes decoded; where there are none it is a view on the message.

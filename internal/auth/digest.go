@@ -38,7 +38,7 @@ func (a *Authenticator) check(r *Request, tenant *directory.Tenant, c *digest.Cr
 	m := r.Message
 	res := challenge(r, tenant)
 	// qop=auth always: without it there is no count, and a captured request could be sent again.
-	if !c.QOPIsAuth() || !offered(r.Algorithms, c.Algorithm) || !sameTarget(c.URI, m) {
+	if !c.QOPIsAuth() || !offered(r.Algorithms, c.Algorithm) || !a.sameTarget(r, c.URI) {
 		return res
 	}
 	nonce, freshness := a.nonces.Check(c.Nonce, r.Source.Addr().Unmap(), r.Now)
@@ -124,8 +124,10 @@ func offered(algorithms []digest.Algorithm, a digest.Algorithm) bool {
 // sameTarget reports whether the uri parameter means the target of the request.
 //
 // RFC 3261 §22.4 bullet 1: the two are the same. Interop: phones leave port and parameters out of the one or the other,
-// and proxies add them on the way; user and host have to agree.
-func sameTarget(uri []byte, m *sip.Message) bool {
+// proxies change them and write an address of ours for our name, and some phones put the user of To into the uri of a
+// REGISTER, where it means nothing. Otherwise the user, which is what is dialled, has to agree.
+func (a *Authenticator) sameTarget(r *Request, uri []byte) bool {
+	m := r.Message
 	if string(uri) == string(m.RequestURI()) {
 		return true
 	}
@@ -137,7 +139,10 @@ func sameTarget(uri []byte, m *sip.Message) bool {
 	if err != nil || u.IsSIP() != v.IsSIP() || u.Scheme == sip.SchemeOther {
 		return false
 	}
-	return user(&u) == user(&v) && sip.EqualFold(u.Host, view(v.Host))
+	if user(&u) != user(&v) && m.Method() != sip.REGISTER {
+		return false
+	}
+	return sip.EqualFold(u.Host, view(v.Host)) || a.ours(r.Snapshot, &u) && a.ours(r.Snapshot, &v)
 }
 
 // mayRegister reports whether the To of a REGISTER is a name of the device: its username or the number of its line.
