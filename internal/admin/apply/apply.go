@@ -41,6 +41,7 @@ func Apply(ctx context.Context, s Store, actor store.Actor, text []byte, o Optio
 	if len(faults) > 0 {
 		return nil, faults.sorted()
 	}
+	documents = parentsFirst(documents)
 	keep := s.Update
 	if o.Plan {
 		keep = s.Plan
@@ -82,4 +83,32 @@ func Apply(ctx context.Context, s Store, actor store.Actor, text []byte, o Optio
 		report.Changes = append(report.Changes, d)
 	}
 	return report, nil
+}
+
+// parentsFirst orders the tenants of a file so that each comes after the one it belongs to, and else as they are
+// written. Tenants that belong to each other in a circle stay where they are.
+func parentsFirst(documents []document) []document {
+	at := make(map[string]*document, len(documents))
+	for i := range documents {
+		at[documents[i].name] = &documents[i]
+	}
+	ordered := make([]document, 0, len(documents))
+	done := make(map[string]bool, len(documents))
+	var add func(d *document)
+	add = func(d *document) {
+		if done[d.name] {
+			return
+		}
+		done[d.name] = true
+		if d.header.parent != nil {
+			if parent, ok := at[*d.header.parent]; ok {
+				add(parent)
+			}
+		}
+		ordered = append(ordered, *d)
+	}
+	for i := range documents {
+		add(&documents[i])
+	}
+	return ordered
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,8 +50,28 @@ func sectionsLater() []string {
 	return []string{"trunks", "routes", "groups", "menus", "queues", "rooms", "schedules", "next_hops", "accounts"}
 }
 
-// yamlLine finds the line in the messages of the YAML reader.
-var yamlLine = regexp.MustCompile(`^yaml: (?:unmarshal errors:\s*)?line (\d+): `)
+// syntaxFault finds line and reason in an error of the YAML reader. It leaves the line out when that is the first, and
+// counts from 0 in what its parser says, from 1 in what its scanner says.
+func syntaxFault(err error) (line int, reason string) {
+	reason = strings.TrimPrefix(err.Error(), "yaml: ")
+	rest, ok := strings.CutPrefix(reason, "line ")
+	number, text, found := strings.Cut(rest, ": ")
+	n, wrong := strconv.Atoi(number)
+	if !ok || !found || wrong != nil {
+		return 1, reason
+	}
+	for _, parser := range []string{
+		"did not find expected <", "did not find expected node content", "did not find expected '-' indicator",
+		"did not find expected key", "did not find expected ',' or ", "found duplicate %", "found undefined tag handle",
+		"found incompatible YAML document",
+	} {
+		if strings.HasPrefix(text, parser) {
+			n++
+			break
+		}
+	}
+	return n, text
+}
 
 // read takes a file apart.
 func read(text []byte) ([]document, Faults) {
@@ -66,11 +85,7 @@ func read(text []byte) ([]document, Faults) {
 			break
 		}
 		if err != nil {
-			line, reason := 1, strings.TrimPrefix(err.Error(), "yaml: ")
-			if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-				line, _ = strconv.Atoi(m[1]) // digits by the pattern
-				reason = strings.TrimPrefix(err.Error(), m[0])
-			}
+			line, reason := syntaxFault(err)
 			d.faults.add(line, "", codeSyntax, "%s", reason)
 			break // nothing after a fault of the syntax can be trusted
 		}

@@ -114,6 +114,8 @@ func (f *Device) object(e *errs, prefix, realm string, old *directory.Device) di
 		e.add(prefix+"password", directory.CodeConflict, "give one of password, sealed and ha1")
 		return d
 	}
+	// A secret that is at fault is not also missing. What stands for it is never kept: the fault refuses the line.
+	faulty := []directory.Credential{{Secret: "at fault"}}
 	kept := func(same func(c *directory.Credential) bool) bool {
 		if old == nil || len(old.Credentials) == 0 || !same(&old.Credentials[0]) {
 			return false
@@ -130,6 +132,7 @@ func (f *Device) object(e *errs, prefix, realm string, old *directory.Device) di
 		sealed, err := base64.StdEncoding.DecodeString(f.Sealed)
 		if err != nil {
 			e.add(prefix+"sealed", directory.CodeInvalid, "is not what an export shows")
+			d.Credentials = faulty
 			return d
 		}
 		if !kept(func(c *directory.Credential) bool { return bytes.Equal(c.Sealed, sealed) }) {
@@ -139,6 +142,7 @@ func (f *Device) object(e *errs, prefix, realm string, old *directory.Device) di
 		c, ok := parseHA1(string(f.HA1))
 		if !ok {
 			e.add(prefix+"ha1", directory.CodeInvalid, "is not 32 hexadecimal digits, and 64 more after a comma")
+			d.Credentials = faulty
 			return d
 		}
 		md5Only := !strings.Contains(string(f.HA1), ",")
