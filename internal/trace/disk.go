@@ -114,10 +114,7 @@ func (d *disk) begin() error {
 
 // trim removes the oldest segments until the ring has its size; the current one stays.
 func (d *disk) trim() error {
-	var total int64
-	for _, f := range d.files {
-		total += f.size
-	}
+	total := d.total()
 	for total > d.bytes && len(d.files) > 1 {
 		if err := os.Remove(d.name(d.files[0].number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("drop oldest segment: %w", err)
@@ -126,6 +123,14 @@ func (d *disk) trim() error {
 		d.files = d.files[1:]
 	}
 	return nil
+}
+
+// total is the size of all segments. The lock is held.
+func (d *disk) total() (bytes int64) {
+	for _, f := range d.files {
+		bytes += f.size
+	}
+	return bytes
 }
 
 // names are the segments of this moment, oldest first.

@@ -95,18 +95,19 @@ func readFrame(b []byte) (f frame, rest []byte, err error) {
 	return f, b[prefix+n:], nil
 }
 
-// frames calls add for each frame of a segment until the first that is torn or damaged.
+// frames calls add for each frame of a segment until the first that is torn or damaged. The frame is valid until add
+// returns.
 func frames(segment []byte, add func(*frame)) error {
 	if len(segment) < len(magic) || string(segment[:len(magic)]) != magic {
 		return errTorn
 	}
+	var f frame // one for all: a frame of its own for each would be a million allocations in a full ring
 	for b := segment[len(magic):]; len(b) > 0; {
-		f, rest, err := readFrame(b)
-		if err != nil {
+		var err error
+		if f, b, err = readFrame(b); err != nil {
 			return err
 		}
 		add(&f)
-		b = rest
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +13,7 @@ import (
 // identifier, or the SIP Call-ID of a single leg (of a request that never became a call, for example). A call that the
 // ring does not hold, any more or ever, has an empty ladder. What was tapped before the call is included.
 //
-// It reads the whole ring, some 50 ms for 64 MiB, and holds up neither Tap nor the writing of messages.
+// It reads the whole ring twice, which takes some 0.2 s for 64 MiB, and holds up neither Tap nor the writing of messages.
 func (r *Ring) Ladder(id string) ([]Entry, error) {
 	if err := r.flush(); err != nil {
 		r.log.Warn("the ladder may lack its latest messages", "err", err)
@@ -47,15 +48,21 @@ func (r *Ring) Ladder(id string) ([]Entry, error) {
 
 // read goes through the segments. One that has left the ring meanwhile is passed over, and so is a torn tail.
 func read(names []string, add func(*frame)) error {
+	var buffer bytes.Buffer
 	for _, name := range names {
-		segment, err := os.ReadFile(name)
+		f, err := os.Open(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return fmt.Errorf("read trace: %w", err)
 		}
-		_ = frames(segment, add) // the error only says where the readable part ends
+		buffer.Reset()
+		_, err = buffer.ReadFrom(f)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return fmt.Errorf("read trace: %w", err)
+		}
+		_ = frames(buffer.Bytes(), add) // the error only says where the readable part ends
 	}
 	return nil
 }

@@ -41,7 +41,15 @@ func mask(m []byte) {
 // maskHeader masks a line that may be a header with credentials or a crypto attribute; it returns how to mask lines that
 // are folded onto it, nil when they need not be.
 func maskHeader(line []byte) (folded func([]byte)) {
-	if hasPrefixFold(line, "a=crypto:") {
+	if len(line) < 3 {
+		return nil
+	}
+	switch lower(line[1]) { // au(th...), pr(oxy-...), a=: most lines end here
+	case 'u', 'r':
+	case '=':
+		if !hasPrefixFold(line, "a=crypto:") {
+			return nil
+		}
 		for rest := line; ; {
 			i := indexFold(rest, "inline:")
 			if i < 0 {
@@ -55,6 +63,8 @@ func maskHeader(line []byte) (folded func([]byte)) {
 			blank(rest[:end])
 			rest = rest[end:]
 		}
+	default:
+		return nil
 	}
 	colon := bytes.IndexByte(line, ':')
 	if colon < 0 {

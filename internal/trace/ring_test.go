@@ -333,3 +333,28 @@ func BenchmarkTap(b *testing.B) {
 		b.Fatalf("%d dropped", r.Dropped())
 	}
 }
+
+func ringSize(r *Ring) int64 {
+	r.disk.mu.Lock()
+	defer r.disk.mu.Unlock()
+	return r.disk.total()
+}
+
+// BenchmarkLadder reads a call out of a full ring of the default size.
+func BenchmarkLadder(b *testing.B) {
+	r := openRing(b, b.TempDir(), 0)
+	defer r.Close()
+	for i := 0; ringSize(r) < defaultBytes*9/10; i++ {
+		tapCall(r, fmt.Sprint("call", i))
+		if i%500 == 0 {
+			if err := r.flush(); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	for b.Loop() {
+		if entries, err := r.Ladder("call40000"); err != nil || len(entries) != 7 {
+			b.Fatalf("%d messages, %v", len(entries), err)
+		}
+	}
+}
