@@ -96,7 +96,7 @@ func (r relay) String() string { return "relay " + r.to.local().String() }
 
 // Bridge connects two sessions: what the party of one says, the party of the other hears, stream by stream in the
 // order of the m-lines. Streams that are opened later (by a re-INVITE) join by themselves. A session that was
-// bridged with a third one leaves it.
+// bridged with a third one leaves it. What is being played goes on: stop it before.
 func Bridge(a, b *Session) {
 	if a.bridged == b && b.bridged == a {
 		a.link()

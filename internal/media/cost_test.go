@@ -273,3 +273,17 @@ func TestCountersUnderLoad(t *testing.T) {
 		t.Errorf("counters %+v, sent %d", c, v.sent.Load())
 	}
 }
+
+// One frame of one player: read, encoded, numbered, sent to nowhere.
+func BenchmarkPlayFrame(b *testing.B) {
+	_, _, a, _ := voidCall(b)
+	player := a.Streams()[0].talk()
+	player.playing = &Playing{talker: player, source: &ramp{n: 1 << 40}, done: make(chan struct{})}
+	var s scratch
+	tick := int64(1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		tick += slotCount
+		player.tick(tick, &s)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dialtone/internal/rtp"
+	"dialtone/internal/sdp"
 )
 
 // State is a session written down: what another process needs to go on with it on the same ports. It is plain data and
@@ -114,7 +115,7 @@ func (e *Engine) Restore(x State) (*Session, error) {
 }
 
 func (s *Session) restore(x StreamState) error {
-	if x.Port == 0 || x.Index < 0 || x.Index >= 1<<10 {
+	if x.Port == 0 || x.Port&1 != 0 || x.Index < 0 || x.Index >= sdp.MaxMedia || s.stream(x.Index) != nil {
 		return fmt.Errorf("port %d of m-line %d cannot be", x.Port, x.Index)
 	}
 	st := s.newStream(x.Index, x.Kind)

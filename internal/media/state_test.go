@@ -233,10 +233,14 @@ func TestRestoreGoesOnSpeaking(t *testing.T) {
 
 func TestRestoreRefusesNonsense(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
-		for _, x := range []StreamState{{Kind: "audio"}, {Kind: "audio", Port: 10000, Index: -1}, {Kind: "audio", Port: 10000, Index: 5000}} {
+		for _, x := range []StreamState{{Kind: "audio"}, {Kind: "audio", Port: 10000, Index: -1}, {Kind: "audio", Port: 10000, Index: 5000}, {Kind: "audio", Port: 10001}} {
 			if _, err := l.e.Restore(State{Peer: alice, Streams: []StreamState{x}}); err == nil {
 				t.Errorf("%+v was restored", x)
 			}
+		}
+		twice := StreamState{Kind: "audio", Port: 10000, Host: netip.IPv4Unspecified()}
+		if _, err := l.e.Restore(State{Peer: alice, Streams: []StreamState{twice, {Kind: "audio", Port: 10002, Host: twice.Host}}}); err == nil {
+			t.Error("one m-line was restored twice")
 		}
 		if c := l.e.Counters(); c.Sessions != 0 || c.PortsUsed != 0 {
 			t.Errorf("left behind: %+v", c)

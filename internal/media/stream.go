@@ -99,9 +99,6 @@ func (st *Stream) local() netip.AddrPort { return st.rtp.writer.LocalAddr() }
 // Kind is the media type of the m-line: "audio", "video", "image" ...
 func (st *Stream) Kind() string { return *st.kind.Load() }
 
-// Index is the place of the m-line in the description.
-func (st *Stream) Index() int { return st.index }
-
 // agreement is what the two descriptions of a leg say about encryption.
 type agreement struct {
 	Ours   string `json:"ours,omitempty"`   // as cryptoOf names it
