@@ -12,9 +12,6 @@ type entryPoints struct {
 	phone func(context.Context, phoneOptions, system) error
 }
 
-// programs connects the entry points.
-func programs() entryPoints { return entryPoints{} }
-
 // errAbsent is the answer of a build without that program.
 var errAbsent = errors.New("this build does not have that program")
 

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"runtime/debug"
+
+	"dialtone/internal/config"
+	"dialtone/internal/server"
+)
+
+// programs connects the entry points.
+func programs() entryPoints { return entryPoints{serve: serve} }
+
+// serve runs the server until ctx ends.
+func serve(ctx context.Context, o serveOptions, sys system) error {
+	c, err := config.Load(o.Config, sys.getenv)
+	if err != nil {
+		return err
+	}
+	if o.Data != "" {
+		c.Data = o.Data
+	}
+	level := c.Log.Level
+	if o.Log != "" {
+		if err := level.UnmarshalText([]byte(o.Log)); err != nil {
+			return fmt.Errorf("--log: %w", err)
+		}
+	}
+	tuneGC(sys.getenv)
+	log := slog.New(slog.NewTextHandler(sys.stderr, &slog.HandlerOptions{Level: level}))
+	s, err := server.New(ctx, server.Options{Config: c, Getenv: sys.getenv, Log: log})
+	if err != nil {
+		return err
+	}
+	greet(sys.stdout, s, c.Data)
+	return s.Run(ctx)
+}
+
+// tuneGC trades memory for quiet: the live heap of an exchange is small, and a collection costs latency. GOGC overrides.
+func tuneGC(getenv func(string) string) {
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(200)
+	}
+}
+
+// greet says where the server is and, once in its life, the password of its first administrator.
+func greet(w io.Writer, s *server.Server, data string) {
+	fmt.Fprintf(w, "Dialtone %s, data in %s\n", server.Version, data)
+	for _, l := range s.Listening() {
+		fmt.Fprintf(w, "  listening at %s\n", l)
+	}
+	if s.AdminPassword != "" {
+		fmt.Fprintf(w, "  first administrator: user admin, password %s (shown this once)\n", s.AdminPassword)
+	}
+}

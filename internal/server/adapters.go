@@ -1,0 +1,137 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"dialtone/internal/call"
+	"dialtone/internal/directory"
+	"dialtone/internal/event"
+	"dialtone/internal/location"
+	"dialtone/internal/sipleg"
+	"dialtone/internal/store"
+	"dialtone/internal/trace"
+)
+
+// bindingStore lets location keep its bindings in the store.
+type bindingStore struct{ store.Bindings }
+
+func (b bindingStore) SaveBindings(ctx context.Context, put []location.Row, remove []location.RowKey) error {
+	rows := make([]store.BindingRow, len(put))
+	for i, r := range put {
+		rows[i] = store.BindingRow{BindingKey: store.BindingKey(r.RowKey), Tenant: r.Tenant, ExpiresMS: r.ExpiresMS, Body: r.Body}
+	}
+	keys := make([]store.BindingKey, len(remove))
+	for i, k := range remove {
+		keys[i] = store.BindingKey(k)
+	}
+	return b.Bindings.SaveBindings(ctx, rows, keys)
+}
+
+func (b bindingStore) LoadBindings(ctx context.Context, nowMS int64, add func(location.Row) error) error {
+	return b.Bindings.LoadBindings(ctx, nowMS, func(r store.BindingRow) error {
+		return add(location.Row{RowKey: location.RowKey(r.BindingKey), Tenant: r.Tenant, ExpiresMS: r.ExpiresMS, Body: r.Body})
+	})
+}
+
+// locator tells the exchange where the devices of a line are.
+type locator struct {
+	locations *location.Table
+	directory *directory.Directory
+}
+
+// Targets implements exchange.Locator. Of an instance with several flows (RFC 5626) the best is rung; the others are
+// what its path falls back on.
+func (l locator) Targets(tenant directory.ID, line *directory.Line) []call.Target {
+	var space [8]location.Binding
+	bindings := l.locations.Lookup(space[:0], location.AOR{Tenant: tenant, Line: line.ID}, time.Now())
+	if len(bindings) == 0 {
+		return nil
+	}
+	domain := ""
+	if t := l.directory.Snapshot().Tenant(tenant); t != nil && len(t.Domains) > 0 {
+		domain = t.Domains[0]
+	}
+	instances := location.Targets(bindings)
+	targets := make([]call.Target, len(instances))
+	for i, flows := range instances {
+		b := &flows[0]
+		targets[i] = call.Target{Line: line.Number, Device: b.Device, URI: b.Contact,
+			Source: sipleg.Caller{Domain: domain, Source: flowsOf(flows)}}
+		if b.Path != "" {
+			targets[i].Route = []string{b.Path}
+		}
+	}
+	return targets
+}
+
+// flowsOf are the ways to one instance, best first, without those that are the same.
+func flowsOf(t location.Target) []location.Flow {
+	flows := make([]location.Flow, 0, len(t))
+	for i := range t {
+		if !slices.Contains(flows, t[i].Flow) {
+			flows = append(flows, t[i].Flow)
+		}
+	}
+	return flows
+}
+
+// announcer publishes what happens to calls and joins their ladder.
+type announcer struct {
+	bus  *event.Bus
+	ring *trace.Ring
+	done func(*call.Record) // for metrics
+}
+
+// Observe implements call.Observer.
+func (a announcer) Observe(n call.Notice) {
+	switch n := n.(type) {
+	case call.CallStarted:
+		if len(n.Record.Legs) > 0 {
+			a.ring.Join(n.Record.ID, n.Record.Legs[0].Info.SIPCallID)
+		}
+		a.publish(n.Record, callStarted{newCallEvent(n.Record)})
+	case call.CallRang:
+		a.publish(n.Record, callRang{newCallEvent(n.Record)})
+	case call.CallAnswered:
+		a.publish(n.Record, callAnswered{newCallEvent(n.Record)})
+	case call.CallHeld:
+		a.publish(n.Record, callHeld{newCallEvent(n.Record)})
+	case call.CallResumed:
+		a.publish(n.Record, callResumed{newCallEvent(n.Record)})
+	case call.CallEnded:
+		a.done(n.Record)
+		a.publish(n.Record, callEnded{newCallEvent(n.Record)})
+	}
+}
+
+func (a announcer) publish(r *call.Record, d event.Data) { a.bus.Publish(r.Tenant.String(), r.ID, d) }
+
+// callEvent is the payload of every event of a call.
+type callEvent struct {
+	From      string `json:"from"`
+	To        string `json:"to"`
+	Direction string `json:"direction"`
+	Cause     string `json:"cause,omitempty"` // words, once it has ended
+}
+
+func newCallEvent(r *call.Record) callEvent {
+	return callEvent{From: r.From.Number, To: r.Dialled, Direction: string(r.Direction), Cause: r.Cause.Words}
+}
+
+type (
+	callStarted  struct{ callEvent }
+	callRang     struct{ callEvent }
+	callAnswered struct{ callEvent }
+	callHeld     struct{ callEvent }
+	callResumed  struct{ callEvent }
+	callEnded    struct{ callEvent }
+)
+
+func (callStarted) EventType() string  { return "call.started" }
+func (callRang) EventType() string     { return "call.rang" }
+func (callAnswered) EventType() string { return "call.answered" }
+func (callHeld) EventType() string     { return "call.held" }
+func (callResumed) EventType() string  { return "call.resumed" }
+func (callEnded) EventType() string    { return "call.ended" }

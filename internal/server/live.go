@@ -1,0 +1,204 @@
+package server
+
+import (
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"dialtone/internal/admin"
+	"dialtone/internal/call"
+	"dialtone/internal/cause"
+	"dialtone/internal/cdr"
+	"dialtone/internal/directory"
+	"dialtone/internal/location"
+	"dialtone/internal/sip/transport"
+)
+
+// live shows the API what is going on.
+type live struct{ s *Server }
+
+var _ admin.Live = live{}
+
+// Calls implements admin.Live.
+func (l live) Calls() []admin.Call {
+	records := l.s.exchange.Calls().Records()
+	slices.SortFunc(records, func(a, b *call.Record) int { return a.Start.Compare(b.Start) })
+	out := make([]admin.Call, len(records))
+	for i, r := range records {
+		out[i] = admin.Call{ID: r.ID, Tenant: r.Tenant.String(), Direction: string(r.Direction), From: r.From.Number, To: r.Dialled,
+			State: stateOf(r), Start: cdr.Time{Time: r.Start}, Ring: timeOf(r.Ring), Answer: timeOf(r.Answer)}
+		for _, leg := range r.Legs {
+			c := admin.CallLeg{ID: leg.ID, Device: leg.Info.Device, Remote: leg.Info.Remote, UserAgent: leg.Info.UserAgent, SIPCallID: leg.Info.SIPCallID}
+			for _, s := range leg.Streams {
+				if s.Kind == "audio" {
+					c.Codec = s.Codec
+				}
+			}
+			out[i].Legs = append(out[i].Legs, c)
+		}
+	}
+	return out
+}
+
+func stateOf(r *call.Record) string {
+	switch {
+	case r.OnHold:
+		return "held"
+	case r.IsAnswered():
+		return "answered"
+	case !r.Ring.IsZero():
+		return "ringing"
+	}
+	return "starting"
+}
+
+func timeOf(t time.Time) *cdr.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &cdr.Time{Time: t}
+}
+
+// Hangup implements admin.Live.
+func (l live) Hangup(id string) bool {
+	return l.s.exchange.Calls().Hangup(id, cause.Normal(cause.System))
+}
+
+// Status implements admin.Live.
+func (l live) Status() admin.Status {
+	s := l.s
+	counts := s.directory.Snapshot().Counts()
+	st := admin.Status{Version: Version, Node: s.options.Config.Node, State: "running", Started: cdr.Time{Time: s.started}, Data: s.options.Config.Data,
+		Calls: s.exchange.Calls().Len(), Registrations: s.locations.Count(), Tenants: counts.Tenants, Lines: counts.Lines}
+	if s.exchange.IsDraining() {
+		st.State = "draining"
+	}
+	st.Listeners = s.listening()
+	if n := s.ring.Dropped(); n > 0 {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("%d messages are missing in the ladder: the disk is too slow", n))
+	}
+	if w := s.writer.Stats(); w.Lost > 0 || w.Refused > 0 {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("%d call records were lost and %d set aside", w.Lost, w.Refused))
+	}
+	if n := s.locations.Unsaved(); n > 10000 {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("%d registrations wait to be saved", n))
+	}
+	return st
+}
+
+// listening is where the server is bound, with the ports that the system gave.
+func (s *Server) listening() []admin.StatusListener {
+	var out []admin.StatusListener
+	seen := map[transport.Kind]int{}
+	for _, l := range s.options.Config.SIP.Listen {
+		k := transport.ParseKind(l.Transport)
+		addrs := s.transport.Addrs(k)
+		if n := seen[k]; n < len(addrs) {
+			l.Addr = addrs[n]
+		}
+		seen[k]++
+		out = append(out, admin.StatusListener{URL: l.Transport + "://" + l.Addr.String(), Role: string(l.Role)})
+	}
+	for _, h := range s.admin.Listeners() {
+		out = append(out, admin.StatusListener{URL: h.String(), Role: "http"})
+	}
+	return out
+}
+
+// SIPAddr is the address of the first UDP listener, or of the first listener at all, as host:port on this machine.
+func (s *Server) SIPAddr() string {
+	for _, k := range []transport.Kind{transport.UDP, transport.TCP, transport.TLS, transport.WS, transport.WSS} {
+		for _, a := range s.transport.Addrs(k) {
+			if a.Addr().IsUnspecified() {
+				return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
+			}
+			return a.String()
+		}
+	}
+	return ""
+}
+
+// URL is where the API is served on this machine; "" when it is not served over HTTP.
+func (s *Server) URL() string {
+	for _, h := range s.admin.Listeners() {
+		scheme := "http"
+		if h.TLS {
+			scheme = "https"
+		}
+		return scheme + "://" + h.Addr.String()
+	}
+	return ""
+}
+
+// Listening describes every listener in one line each, for the log and the terminal.
+func (s *Server) Listening() []string {
+	var out []string
+	for _, l := range s.listening() {
+		out = append(out, l.URL+" ("+l.Role+")")
+	}
+	return out
+}
+
+// Registrations implements admin.Live. The bindings of one line stay together, so a page may be a little longer than
+// its limit.
+func (l live) Registrations(q admin.RegistrationQuery) (page []admin.Registration, next string) {
+	s, now := l.s, time.Now()
+	var tenant directory.ID
+	if q.Tenant != "" {
+		var err error
+		if tenant, err = directory.ParseID(q.Tenant); err != nil {
+			return nil, ""
+		}
+	}
+	after := parseCursor(q.After)
+	for len(page) < q.Limit {
+		entries, last, more := s.locations.Page(tenant, after, q.Limit, now)
+		for i := range entries {
+			if r, ok := l.registration(&entries[i], q.Line); ok {
+				page = append(page, r)
+			}
+		}
+		if !more {
+			return page, ""
+		}
+		after = last
+	}
+	return page, cursor(after)
+}
+
+// registration describes a binding; false when it is not of the wanted line or device.
+func (l live) registration(e *location.Entry, want string) (admin.Registration, bool) {
+	number := ""
+	if line := l.s.directory.Snapshot().LineByID(e.AOR.Line); line != nil {
+		number = line.Number
+	}
+	if want != "" && want != number && want != e.Device {
+		return admin.Registration{}, false
+	}
+	return admin.Registration{ID: bindingID(e), Tenant: e.AOR.Tenant.String(), Line: number, Device: e.Device, Contact: e.Contact,
+		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), UserAgent: e.UserAgent,
+		Registered: cdr.Time{Time: e.Updated}, Expires: cdr.Time{Time: e.Expires}}, true
+}
+
+// bindingID names a binding for as long as it lives.
+func bindingID(e *location.Entry) string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s|%s|%s|%s|%d", e.AOR.Tenant, e.AOR.Line, e.Device, e.Contact, e.RegID)
+	return strconv.FormatUint(h.Sum64(), 36)
+}
+
+// cursor is where a page of registrations ended.
+func cursor(a location.AOR) string { return a.Tenant.String() + "." + a.Line.String() }
+
+func parseCursor(c string) location.AOR {
+	tenant, line, _ := strings.Cut(c, ".")
+	t, err1 := directory.ParseID(tenant)
+	n, err2 := directory.ParseID(line)
+	if err1 != nil || err2 != nil {
+		return location.AOR{}
+	}
+	return location.AOR{Tenant: t, Line: n}
+}

@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"dialtone/internal/cdr"
+	"dialtone/internal/store"
+)
+
+// Run serves until ctx ends, then drains: new calls are refused, running ones may go on for the configured time and are
+// ended with BYE, and everything is written down. It returns when all is closed.
+func (s *Server) Run(ctx context.Context) error {
+	// The parts outlive ctx: they are stopped one after another, below.
+	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	var parts sync.WaitGroup
+	run := func(name string, f func(context.Context) error, in context.Context) {
+		parts.Go(func() {
+			if err := f(in); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	// Bindings are saved until after the transport has closed.
+	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSaving()
+	run("locations", s.locations.Run, saving)
+	run("transactions", s.transactions.Run, work)
+	run("SIP", s.transport.Run, work)
+	if err := s.recover(ctx); err != nil {
+		stop(err)
+	}
+	administration, stopAdmin := context.WithCancel(work)
+	defer stopAdmin()
+	run("API", s.admin.Run, administration)
+
+	select {
+	case <-ctx.Done():
+		s.drain()
+	case <-work.Done():
+	}
+	stopAdmin()
+	cause := context.Cause(work)
+	stop(nil)
+	stopSaving()
+	parts.Wait()
+	closeErr := s.close()
+	if cause != nil {
+		return cause
+	}
+	return closeErr
+}
+
+// goodbyeTime is how long requests that end calls have to be answered.
+const goodbyeTime = 500 * time.Millisecond
+
+// drain ends the calls.
+func (s *Server) drain() {
+	if n := s.exchange.Calls().Len(); n > 0 {
+		s.log.Info("draining", "calls", n, "for", s.options.Config.SIP.Drain.Duration)
+	}
+	deadline, cancel := context.WithTimeout(context.Background(), s.options.Config.SIP.Drain.Duration)
+	defer cancel()
+	if cut := s.exchange.Drain(deadline); cut > 0 {
+		s.log.Info("calls ended by the shutdown", "calls", cut)
+		time.Sleep(goodbyeTime)
+	}
+}
+
+// recover looks after the calls that a crash has cut: they are taken up again when the static file says so, else their
+// records are written.
+func (s *Server) recover(ctx context.Context) error {
+	if err := s.writer.Replayed(ctx); err != nil {
+		return fmt.Errorf("records of the last run: %w", err)
+	}
+	var rows []store.JournalRow
+	err := s.store.LoadJournal(ctx, func(r store.JournalRow) error {
+		r.Body, r.State = append([]byte(nil), r.Body...), append([]byte(nil), r.State...)
+		rows = append(rows, r)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("journal: %w", err)
+	}
+	cut := rows[:0]
+	for _, r := range rows {
+		if s.options.Config.SIP.Resume && len(r.State) > 0 {
+			if _, err := s.exchange.Restore(r.State, s.endpoint); err == nil {
+				s.log.Info("call taken up again", "call", r.CallID)
+				continue
+			} else {
+				s.log.Warn("call cannot be taken up again", "call", r.CallID, "error", err)
+			}
+		}
+		cut = append(cut, r)
+	}
+	for _, record := range cdr.Recover(cut) {
+		if err := s.writer.Finish(record); err != nil {
+			return fmt.Errorf("record of call %s: %w", record.CallID, err)
+		}
+		s.log.Warn("a call was cut by the end of the last run; its record was written", "call", record.CallID)
+	}
+	return nil
+}

@@ -1,0 +1,381 @@
+// Package server is the assembly: the only place that knows everything. It builds the parts in the order of their
+// floors, connects them by hand, starts them, and stops them in order: no new calls, running calls ended, records
+// written, bindings saved, sockets closed.
+//
+// It owns no behaviour of the exchange; what it adds are the adapters between parts that do not know each other, the
+// first start of an installation, and certificates.
+//
+// Goroutines: Run starts those of all parts and returns when all of them are gone.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"dialtone/internal/admin"
+	"dialtone/internal/auth"
+	"dialtone/internal/call"
+	"dialtone/internal/cdr"
+	"dialtone/internal/config"
+	"dialtone/internal/digest"
+	"dialtone/internal/directory"
+	"dialtone/internal/event"
+	"dialtone/internal/exchange"
+	"dialtone/internal/guard"
+	"dialtone/internal/ingress"
+	"dialtone/internal/location"
+	"dialtone/internal/media"
+	"dialtone/internal/metrics"
+	"dialtone/internal/network"
+	"dialtone/internal/registrar"
+	"dialtone/internal/sip"
+	"dialtone/internal/sip/dialog"
+	"dialtone/internal/sip/transaction"
+	"dialtone/internal/sip/transport"
+	"dialtone/internal/sipleg"
+	"dialtone/internal/store"
+	"dialtone/internal/store/relational"
+	"dialtone/internal/store/seal"
+	"dialtone/internal/store/sqlite"
+	"dialtone/internal/trace"
+)
+
+// Version is the version of the program; the linker may set it.
+var Version = "0.1.0"
+
+// Options are what a server needs beyond its static file.
+type Options struct {
+	Config config.Config
+	// Network is where sockets come from; nil is the machine's own.
+	Network network.Network
+	// DNS is asked for names; nil is what the machine is configured with.
+	DNS    transport.DNS
+	Getenv func(string) string // nil: os.Getenv
+	Log    *slog.Logger        // nil is silent
+	// TraceBytes is the size of the ladder on disk; 0 is 64 MiB.
+	TraceBytes int64
+}
+
+// Server is one assembled exchange.
+type Server struct {
+	// AdminPassword is that of the first administrator when it was made up in this start; else empty.
+	AdminPassword string
+
+	options      Options
+	log          *slog.Logger
+	started      time.Time
+	store        *relational.Store
+	directory    *directory.Directory
+	bus          *event.Bus
+	ring         *trace.Ring
+	writer       *cdr.Writer
+	media        *media.Engine
+	guard        *guard.Guard
+	locations    *location.Table
+	transactions *transaction.Layer
+	transport    *transport.Layer
+	resolver     *transport.Resolver
+	endpoint     *sipleg.Endpoint
+	exchange     *exchange.Exchange
+	metrics      *metrics.Metrics
+	admin        *admin.Server
+	background   sync.WaitGroup // look-ups and connections that a path waits for
+	closers      []func() error // in the order in which they were opened
+}
+
+// New builds a server and binds its sockets; nothing is served before Run. After an error nothing is left open.
+func New(ctx context.Context, o Options) (s *Server, err error) {
+	s = &Server{options: o, log: o.Log, started: time.Now()}
+	if s.options.Getenv == nil {
+		s.options.Getenv = os.Getenv
+	}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.options.Network == nil {
+		s.options.Network = network.NewOS(network.OSConfig{})
+	}
+	if faults := o.Config.Unsupported(); len(faults) > 0 {
+		return nil, faults
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	for _, build := range []func(context.Context) error{s.openStore, s.openTraffic, s.buildCalls, s.buildSIP, s.buildAdmin} {
+		if err := build(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// openStore opens the data directory: keys, database, the directory in memory.
+func (s *Server) openStore(ctx context.Context) error {
+	dir := s.options.Config.Data
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	keys, err := seal.LoadOrCreate(filepath.Join(dir, "secret.key"))
+	if err != nil {
+		return fmt.Errorf("keys: %w", err)
+	}
+	s.directory = directory.New()
+	s.bus = event.NewBus(event.Config{})
+	s.onClose(func() error { s.bus.Close(); return nil })
+	s.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Keys: keys, Log: s.log, Committed: func(changes []directory.Change) {
+		s.directory.Apply(changes)
+		s.forgetDevices(changes)
+		admin.Announce(s.bus, changes)
+	}})
+	if err != nil {
+		return err
+	}
+	s.onClose(s.store.Close)
+	if err := s.directory.Load(ctx, s.store); err != nil {
+		return err
+	}
+	s.AdminPassword, err = furnish(ctx, s.store, s.options.Config.SIP.Domains, s.options.Getenv)
+	return err
+}
+
+// forgetDevices ends the registrations of devices that were removed: their bindings must not outlive them.
+func (s *Server) forgetDevices(changes []directory.Change) {
+	if s.locations == nil {
+		return
+	}
+	for _, c := range changes {
+		line, ok := c.Object().(*directory.Line)
+		if !ok {
+			continue
+		}
+		aor := location.AOR{Tenant: line.Tenant, Line: line.ID}
+		now := s.directory.Snapshot().LineByID(line.ID)
+		for _, b := range s.locations.Lookup(nil, aor, time.Now()) {
+			if now == nil || !slices.ContainsFunc(now.Devices, func(d directory.Device) bool { return d.Username == b.Device }) {
+				s.locations.Remove(aor, b.Device)
+			}
+		}
+	}
+}
+
+// openTraffic opens what outlives calls: ladder, records, bindings.
+func (s *Server) openTraffic(ctx context.Context) (err error) {
+	dir := s.options.Config.Data
+	if s.ring, err = trace.Open(trace.Config{Dir: filepath.Join(dir, "trace"), Bytes: s.options.TraceBytes, Log: s.log}); err != nil {
+		return err
+	}
+	s.onClose(s.ring.Close)
+	s.locations = location.New(location.Config{Saver: bindingStore{s.store}, Publisher: s.bus, Logger: s.log}, time.Now())
+	if err := s.locations.Load(ctx, bindingStore{s.store}, time.Now()); err != nil {
+		return err
+	}
+	s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log, Running: func() []store.JournalTouch {
+		if s.exchange == nil {
+			return nil
+		}
+		return cdr.Running(s.exchange.Calls())
+	}})
+	if err != nil {
+		return err
+	}
+	s.onClose(s.writer.Close)
+	return nil
+}
+
+// buildCalls builds what carries calls: media, SIP legs, the exchange.
+func (s *Server) buildCalls(context.Context) (err error) {
+	c := s.options.Config
+	s.media, err = media.New(media.Config{Network: s.options.Network, Ports: media.PortRange{Min: c.RTP.Ports.First, Max: c.RTP.Ports.Last},
+		Advertise: s.advertiseMedia})
+	if err != nil {
+		return fmt.Errorf("media: %w", err)
+	}
+	s.onClose(s.media.Close)
+	s.metrics = metrics.New(metrics.Config{
+		CallsActive:   func() int { return s.exchange.Calls().Len() },
+		Registrations: s.locations.Count,
+		RTP: func() (in, out, lost uint64) {
+			n := s.media.Counters()
+			return n.PacketsIn, n.PacketsOut, n.Lost
+		},
+	})
+	s.transactions = transaction.New(transaction.Config{})
+	s.endpoint = sipleg.New(sipleg.Config{
+		Transactions: s.transactions, Router: router{s}, Media: s.media, Log: s.log, UserAgent: userAgent,
+		Timer: dialog.TimerPolicy{Expires: c.SIP.SessionExpires.Duration}, Join: s.ring.Join,
+	})
+	recorder := &cdr.Recorder{Writer: s.writer, Log: s.log, TenantName: func(id directory.ID) string {
+		if t := s.directory.Snapshot().Tenant(id); t != nil {
+			return t.Name
+		}
+		return ""
+	}}
+	s.exchange = exchange.New(exchange.Config{
+		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
+		Observer:     call.Observers{recorder, announcer{s.bus, s.ring, s.countCall}},
+		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
+	})
+	return nil
+}
+
+const userAgent = "Dialtone"
+
+// countCall counts an ended call.
+func (s *Server) countCall(r *call.Record) {
+	s.metrics.CallEnded(string(r.Direction), r.Cause.Words)
+	for _, l := range r.Legs {
+		for _, st := range l.Streams {
+			if st.Kind == "audio" && st.MOSIn > 0 {
+				s.metrics.CallMOS(st.MOSIn)
+			}
+		}
+	}
+}
+
+// buildSIP binds the listeners and connects the request pipeline.
+func (s *Server) buildSIP(context.Context) (err error) {
+	c := s.options.Config
+	now := time.Now()
+	s.guard, err = guard.New(guard.Config{RequestsPerSecond: c.Guard.RequestsPerSecond, FailuresPerMinute: c.Guard.RegistrationsFailed,
+		Trusted: c.Guard.Trusted}, now)
+	if err != nil {
+		return err
+	}
+	key, err := secretFile(c.Data, "nonce.key", len(digest.Key{}))
+	if err != nil {
+		return fmt.Errorf("nonce key: %w", err)
+	}
+	authenticator := auth.New(auth.Config{Flows: s.locations, Local: s.isLocal, Key: digest.Key(key)})
+	pipeline := ingress.New(ingress.Config{
+		Guard: s.guard, Auth: authenticator, Locations: s.locations, Directory: s.directory, Endpoint: s.endpoint, Exchange: s.exchange,
+		Registrar:    registrar.New(s.locations, registrar.Policy{Min: c.SIP.Registration.Min.Duration, Max: c.SIP.Registration.Max.Duration}),
+		Transactions: s.transactions, Metrics: s.metrics, Listeners: map[string]ingress.Listener{}, UserAgent: userAgent,
+	})
+	s.transactions.SetUser(pipeline)
+	listeners, err := s.listeners(pipeline.Listeners)
+	if err != nil {
+		return err
+	}
+	s.resolver = transport.NewResolver(transport.ResolverConfig{DNS: s.options.DNS})
+	s.onClose(func() error { s.resolver.Close(); return nil })
+	s.transport, err = transport.New(transport.Config{
+		Network: s.options.Network, Listeners: listeners, Handler: pipeline, Admit: pipeline.Admit, Tap: s.tap,
+		Advertise: s.advertise, Log: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	s.onClose(func() error { s.transport.Close(); s.background.Wait(); return nil })
+	return nil
+}
+
+// listeners turns the configured listeners into those of the transport, and notes what each of them offers.
+func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.Listener, error) {
+	c := s.options.Config
+	var secure *tls.Config
+	out := make([]transport.Listener, 0, len(c.SIP.Listen))
+	for _, l := range c.SIP.Listen {
+		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
+		if t.Kind.Secure() {
+			if secure == nil {
+				var err error
+				if secure, err = s.tlsConfig(); err != nil {
+					return nil, err
+				}
+			}
+			t.TLS = secure
+		}
+		algorithms := l.Digest
+		if len(algorithms) == 0 {
+			algorithms = c.SIP.Digest
+		}
+		offer := ingress.Listener{RegistrarOnly: l.Role == config.Registrar}
+		for _, a := range algorithms {
+			offer.Algorithms = append(offer.Algorithms, digest.ParseAlgorithm(a))
+		}
+		offers[t.Role] = offer
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+func (s *Server) tlsConfig() (*tls.Config, error) {
+	c := s.options.Config
+	names := append([]string{"localhost"}, c.SIP.Domains...)
+	if c.Node != "" {
+		names = append(names, c.Node)
+	}
+	addrs := append(hostAddrs(), netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback())
+	certs, err := newCertificates(c.TLS, c.Data, names, addrs)
+	if err != nil {
+		return nil, err
+	}
+	return certs.server(c.TLS.ClientCA)
+}
+
+// tap gives the ladder a copy of each message, and counts what goes out.
+func (s *Server) tap(f *transport.Flow, d transport.Direction, b []byte) {
+	m := sip.Peek(b)
+	direction := trace.In
+	if d == transport.Out {
+		direction = trace.Out
+		s.metrics.SIPMessageBytes(m.Method, m.Status, metrics.Out)
+	}
+	s.ring.Tap(direction, f.Kind().Name(), f.Local(), f.Remote(), m.CallID, time.Now(), b)
+}
+
+// buildAdmin opens the API.
+func (s *Server) buildAdmin(context.Context) error {
+	c := s.options.Config
+	key, err := secretFile(c.Data, "token.key", 32)
+	if err != nil {
+		return fmt.Errorf("token key: %w", err)
+	}
+	var secure *tls.Config
+	for _, l := range c.HTTP.Listen {
+		if l.TLS {
+			if secure, err = s.tlsConfig(); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	s.admin, err = admin.NewServer(admin.ServerConfig{
+		Config: admin.Config{
+			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus,
+			Metrics: s.metrics.Handler(), TokenKey: key, Log: s.log, Now: time.Now,
+		},
+		Data: c.Data, HTTP: c.HTTP.Listen, TLS: secure,
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.admin.Listen(); err != nil {
+		return err
+	}
+	s.onClose(s.admin.Close)
+	return nil
+}
+
+func (s *Server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+// close closes what was opened, the last first.
+func (s *Server) close() error {
+	var errs []error
+	for _, f := range slices.Backward(s.closers) {
+		errs = append(errs, f())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
