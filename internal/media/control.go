@@ -31,6 +31,7 @@ func (p *port) reports(run []network.Packet, now int64) {
 		return
 	}
 	p.last.Store(now)
+	st.expire(now)
 	st.controlIn.Add(uint64(kept))
 	if !st.secure.Load() {
 		for i := range kept {
@@ -39,6 +40,19 @@ func (p *port) reports(run []network.Packet, now int64) {
 	}
 	if c := st.chain.Load(); c != nil && c.control != nil {
 		c.control.WriteControl(run[:kept])
+	}
+}
+
+// expire tells a press whose end was lost before the party fell silent: its RTCP goes on.
+func (st *Stream) expire(now int64) {
+	var digits presses
+	st.rtp.mu.Lock()
+	if st.rtp.in.decoder.Active() {
+		st.rtp.in.decoder.Expire(time.Duration(now), digits.add)
+	}
+	st.rtp.mu.Unlock()
+	for _, d := range digits.list[:digits.n] {
+		st.session.pressed(d)
 	}
 }
 

@@ -370,3 +370,29 @@ func TestDigitsOfARelayedParty(t *testing.T) {
 		})
 	}
 }
+
+// A press whose end is lost is told all the same: by the next audio, or by RTCP when the party has fallen silent.
+func TestDigitWhoseEndIsLost(t *testing.T) {
+	for _, control := range []bool{false, true} {
+		inLab(t, func(t *testing.T, l *lab) {
+			a := l.phone(alice, 4000)
+			x := l.end(a, "rtcp-mux")
+			var got []byte
+			x.s.OnDigit(func(digit byte, ms int) { got = append(got, digit) })
+			e := rtp.Event{Code: 9, Duration: 400}
+			p := rtp.Packet{PayloadType: 101, SSRC: 1, Sequence: 1, Timestamp: 160, Marker: true, Payload: e.Append(nil)}
+			a.send(p.Append(nil), x.to)
+			wait(time.Second)
+			next := packet(1, 50)
+			if control {
+				next = senderReport(1, 1)
+			}
+			a.send(next, x.to)
+			a.send(next, x.to)
+			wait(time.Second)
+			if string(got) != "9" {
+				t.Errorf("RTCP %v: heard %q", control, got)
+			}
+		})
+	}
+}
