@@ -344,6 +344,19 @@ func TestURIParameterIsReadLeniently(t *testing.T) {
 	}
 }
 
+func TestUnusualNames(t *testing.T) {
+	// A method that nobody knows is hashed by its name, and a username is found with its escapes resolved.
+	b := newBench(t)
+	c := answer(t, "100", "secret-100", b.challenges(phone, "PING", server, own, own))
+	if res, _ := b.identify(message(t, "PING", server, own, own, authorization(c, "PING", server)), phone); res.Verdict != Allow {
+		t.Errorf("PING: %+v", res)
+	}
+	escaped := strings.Replace(authorization(c, "PING", server), `username="100"`, `username="\1\00"`, 1)
+	if res, _ := b.identify(message(t, "PING", server, own, own, escaped), phone); res.Verdict != Allow {
+		t.Errorf("escaped: %+v", res)
+	}
+}
+
 func TestUserInURIOfREGISTER(t *testing.T) {
 	b := newBench(t)
 	for uri, ok := range map[string]bool{own: true, "sip:elsewhere.example": false} {

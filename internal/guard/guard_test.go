@@ -353,6 +353,19 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
+// TestReasons: the labels of the metric dialtone_guard_blocked_total are public.
+func TestReasons(t *testing.T) {
+	want := []string{"rate", "ban", "scanner", "password", "flood", "operator"}
+	if len(want) != int(reasonCount) {
+		t.Fatalf("%d reasons", reasonCount)
+	}
+	for i, w := range want {
+		if got := Reason(i).String(); got != w {
+			t.Errorf("reason %d is %q, want %q", i, got, w)
+		}
+	}
+}
+
 func TestConcurrent(t *testing.T) {
 	g := newGuard(t, Config{Sources: 64})
 	var wg sync.WaitGroup
@@ -413,4 +426,16 @@ func BenchmarkIsScanner(b *testing.B) {
 	for b.Loop() {
 		IsScanner(ua)
 	}
+}
+
+func BenchmarkAdmitParallel(b *testing.B) {
+	g := newGuard(b, Config{})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		i := rand.Uint32()
+		for pb.Next() {
+			i++
+			g.Admit(netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 5060), epoch)
+		}
+	})
 }

@@ -75,18 +75,6 @@ type Binding struct {
 	Expires   time.Time
 }
 
-// Same reports whether two bindings of one address-of-record are about the same registration: the same flow of an
-// instance (RFC 5626 §6), or the same spelling of a contact.
-func (b *Binding) Same(c *Binding) bool {
-	if b.Device != c.Device || (b.RegID != 0) != (c.RegID != 0) {
-		return false
-	}
-	if b.RegID != 0 {
-		return b.RegID == c.RegID && b.Instance == c.Instance
-	}
-	return b.Contact == c.Contact
-}
-
 // compareBindings puts those with the higher q first, then those refreshed last.
 func compareBindings(a, b Binding) int {
 	if c := cmp.Compare(b.Q, a.Q); c != 0 {

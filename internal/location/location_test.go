@@ -112,6 +112,50 @@ func TestEveryFieldIsKept(t *testing.T) {
 	}
 }
 
+func TestSameRegistration(t *testing.T) {
+	with := func(device, contact, instance string, reg uint32) Binding {
+		b := bound(device, contact, epoch, time.Hour)
+		b.Instance, b.RegID = instance, reg
+		return b
+	}
+	for _, tt := range []struct {
+		name string
+		a, b Binding
+		same bool
+	}{
+		{"contact", with("d", "sip:a@h", "", 0), with("d", "sip:a@h", "", 0), true},
+		{"contact of another device", with("d", "sip:a@h", "", 0), with("e", "sip:a@h", "", 0), false},
+		{"contact and an instance", with("d", "sip:a@h", "i", 0), with("d", "sip:a@h", "j", 0), true},
+		{"other contact of the instance", with("d", "sip:a@h", "i", 0), with("d", "sip:b@h", "i", 0), false},
+		{"flow with another contact", with("d", "sip:a@h", "i", 1), with("d", "sip:b@h", "i", 1), true},
+		{"other flow", with("d", "sip:a@h", "i", 1), with("d", "sip:a@h", "i", 2), false},
+		{"flow of another instance", with("d", "sip:a@h", "i", 1), with("d", "sip:a@h", "j", 1), false},
+		{"flow and contact", with("d", "sip:a@h", "i", 1), with("d", "sip:a@h", "i", 0), false},
+	} {
+		tb := New(Config{}, epoch)
+		add(tb, line(1, 1), epoch, tt.a, tt.b)
+		if got := tb.Count() == 1; got != tt.same {
+			t.Errorf("%s: %d bindings", tt.name, tb.Count())
+		}
+	}
+}
+
+func TestStream(t *testing.T) {
+	for tr, want := range map[directory.Transport]bool{"": false, directory.UDP: false, directory.TCP: true, directory.TLS: true, directory.WS: true, directory.WSS: true} {
+		if got := (Flow{Transport: tr}).Stream(); got != want {
+			t.Errorf("%q: %v", tr, got)
+		}
+	}
+}
+
+func TestEventNames(t *testing.T) {
+	for want, data := range map[string]event.Data{"registration.added": Registered{}, "registration.removed": Unregistered{}} {
+		if got := data.EventType(); got != want {
+			t.Errorf("%T is %q, want %q", data, got, want)
+		}
+	}
+}
+
 func TestHasFlow(t *testing.T) {
 	tb := New(Config{}, epoch)
 	aor := line(1, 1)

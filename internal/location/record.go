@@ -114,7 +114,8 @@ func (r *record) binding(start time.Time) Binding {
 	}
 }
 
-// same is Binding.Same on the packed form.
+// same reports whether the record is about the registration b: the same flow of an instance (RFC 5626 §6), or the same
+// spelling of a contact, of the same device.
 func (r *record) same(b *Binding) bool {
 	if r.at(textDevice) != b.Device || (r.regID != 0) != (b.RegID != 0) {
 		return false

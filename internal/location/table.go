@@ -109,8 +109,8 @@ func (t *Table) HasFlow(tenant, line directory.ID, src netip.AddrPort, now time.
 
 // Update changes the bindings of an address-of-record in one step. f is given the live ones and returns those that
 // there shall be, or false for "leave everything as it is". It may append to, and reorder, the slice that it is given;
-// it runs under a lock, so it must be quick and not call the table. Bindings it returns are told apart by Same; of two
-// that are the same the last one counts. It reports what f reported.
+// it runs under a lock, so it must be quick and not call the table. Bindings are told apart by device and contact, flows
+// of RFC 5626 by device, instance and reg-id; of two that are the same the last one counts. It reports what f reported.
 func (t *Table) Update(aor AOR, now time.Time, f func(current []Binding) (next []Binding, ok bool)) bool {
 	s := t.shard(aor)
 	at := t.since(now)
