@@ -200,10 +200,7 @@ func (c *Call) connect(p *party) {
 	if a == nil || b == nil {
 		return
 	}
-	if c.bridged != nil && c.bridged != b {
-		c.disconnect()
-	}
-	media.Bridge(a, b)
+	media.Bridge(a, b) // takes a away from whom it was bridged with
 	c.bridged = b
 }
 

@@ -1,6 +1,7 @@
 package call_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -134,6 +135,99 @@ func TestSuperviseMediaPasses(t *testing.T) {
 		if a.heard != 1 || b.heard != 1 {
 			t.Errorf("a heard %d packets, b %d", a.heard, b.heard)
 		}
+	})
+}
+
+// heard lets a speak and reports whether b heard it.
+func heard(a, b *phone) bool {
+	before := b.heard
+	a.speak()
+	pass(100 * time.Millisecond)
+	return b.heard > before
+}
+
+func TestMediaOfForks(t *testing.T) {
+	var a, x, y *phone
+	play(t, func(s *scene) {
+		st := newStudio(s.t)
+		a, x, y = st.phone("198.51.100.1"), st.phone("198.51.100.2"), st.phone("198.51.100.3")
+		s.caller.Session = a.session
+		s.fork.Targets = targets("x", "y")
+		s.dialer.OnDial = func(l *calltest.Leg) {
+			if l.Session = x.session; l.ID() == "b2" {
+				l.Session = y.session
+			}
+		}
+	}, func(s *scene) {
+		lx, ly := s.leg("x"), s.leg("y")
+		if heard(x, a) {
+			t.Error("a phone is heard before it has early media")
+		}
+		s.says(lx, call.Rang{Leg: lx, Status: 183, Early: described("early")})
+		if !heard(x, a) || heard(y, a) {
+			t.Error("early media does not pass, or that of the wrong phone does")
+		}
+		s.says(ly, call.Connected{Leg: ly, Description: described("y")})
+		if !heard(y, a) || !heard(a, y) || heard(x, a) || heard(a, x) {
+			t.Error("the phone that answered is not connected, or another one still is")
+		}
+		s.says(ly, call.Ended{Leg: ly})
+	})
+}
+
+func TestMediaStopsWithTheParty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStudio(t)
+		a, b := st.phone("198.51.100.1"), st.phone("198.51.100.2")
+		m := call.NewMailbox()
+		caller := calltest.NewLeg("a", m)
+		caller.Session = a.session
+		d := &calltest.Dialer{OnDial: func(l *calltest.Leg) { l.Session = b.session }}
+		r := call.NewRegistry(call.Config{})
+		r.Start(call.Setup{Caller: caller, Mailbox: m, Offer: described("o")}, func(ctx context.Context, c *call.Call) cause.Cause {
+			leg, _ := c.Dial(ctx, d, call.Fork{Targets: targets("x")})
+			c.Bridge(ctx, leg)
+			_, _ = c.Next(time.Time{}) // the caller goes on alone
+			return cause.Normal(cause.System)
+		})
+		synctest.Wait()
+		l := d.Leg("x")
+		l.Say(call.Connected{Leg: l, Description: described("x")})
+		synctest.Wait()
+		if !heard(a, b) || !heard(b, a) {
+			t.Error("the parties do not hear each other")
+		}
+		l.Say(call.Ended{Leg: l})
+		synctest.Wait()
+		if heard(a, b) || heard(b, a) {
+			t.Error("a party that has left still takes part")
+		}
+		caller.Say(call.Ended{Leg: caller})
+		r.Drain(t.Context())
+	})
+}
+
+func TestMediaOfRestoredCall(t *testing.T) {
+	play(t, nil, func(s *scene) {
+		s.connect()
+		state, err := s.call.Snapshot(s.t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.call.Hangup(cause.Normal(cause.System))
+		st := newStudio(s.t)
+		a, b := st.phone("198.51.100.1"), st.phone("198.51.100.2")
+		r := call.NewRegistry(call.Config{})
+		c, err := r.Restore(state, restorer{a, b}, resume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if !heard(a, b) || !heard(b, a) {
+			t.Error("the parties of a restored call do not hear each other")
+		}
+		c.Hangup(cause.Normal(cause.System))
+		r.Drain(s.t.Context())
 	})
 }
 
@@ -271,7 +365,7 @@ func TestSuperviseRestoredCallGetsTime(t *testing.T) {
 		st := newStudio(s.t)
 		seen := &calltest.Recorder{}
 		r := call.NewRegistry(call.Config{MediaTimeout: 30 * time.Second, Observer: seen})
-		if _, err := r.Restore(state, restorer{st.phone("198.51.100.1")}, resume); err != nil {
+		if _, err := r.Restore(state, restorer{caller: st.phone("198.51.100.1")}, resume); err != nil {
 			t.Fatal(err)
 		}
 		pass(29 * time.Second)
@@ -285,13 +379,16 @@ func TestSuperviseRestoredCallGetsTime(t *testing.T) {
 	})
 }
 
-// restorer gives the caller a phone's media.
-type restorer struct{ caller *phone }
+// restorer gives the legs a phone's media.
+type restorer struct{ caller, callee *phone }
 
 func (r restorer) RestoreLeg(id string, _ []byte, m *call.Mailbox) (call.Leg, error) {
 	l := calltest.NewLeg(id, m)
-	if id == "a" {
+	switch {
+	case id == "a":
 		l.Session = r.caller.session
+	case r.callee != nil:
+		l.Session = r.callee.session
 	}
 	return l, nil
 }

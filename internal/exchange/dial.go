@@ -106,32 +106,30 @@ func targets(l Locator, tenant directory.ID, line *directory.Line) []call.Target
 	places := l.Targets(tenant, line)
 	for i := range line.Devices {
 		if d := &line.Devices[i]; d.Address != "" {
-			places = append(places, call.Target{Line: line.Number, Device: d.Username, URI: d.Address})
+			places = append(places, call.Target{Line: line.Number, Device: d.Username, URI: d.Address, Fixed: true})
 		}
 	}
 	return places
 }
 
 // others leaves the caller's own place out, so that a phone that calls the number of its line rings the other phones
-// of the line and not itself. It is known by its Contact, or by being the only place of its device.
+// of the line and not itself. It is known by its Contact, or by being the only binding of its device; a fixed address
+// (several callers may share a device that is known by address) by its Contact alone.
 func (r *route) others(places []call.Target) []call.Target {
 	if r.line == nil {
 		return places
 	}
 	own := func(t call.Target) bool { return t.Line == r.line.Number && t.Device == r.inv.Device }
-	n, named := 0, false
-	for _, t := range places {
-		if own(t) {
-			n++
-			named = named || samePlace(t.URI, r.inv.Contact)
+	caller := func(t call.Target) bool { return own(t) && samePlace(t.URI, r.inv.Contact) }
+	if !slices.ContainsFunc(places, caller) {
+		binding := func(t call.Target) bool { return own(t) && !t.Fixed }
+		first := slices.IndexFunc(places, binding)
+		if first < 0 || slices.ContainsFunc(places[first+1:], binding) {
+			return places
 		}
+		caller = binding
 	}
-	if n == 0 || n > 1 && !named {
-		return places
-	}
-	return slices.DeleteFunc(slices.Clone(places), func(t call.Target) bool {
-		return own(t) && (!named || samePlace(t.URI, r.inv.Contact))
-	})
+	return slices.DeleteFunc(slices.Clone(places), caller)
 }
 
 // samePlace compares two contacts of one phone by user, host and port. RFC 3261 §19.1.4 would have all parameters

@@ -311,6 +311,15 @@ func TestLineCallsItself(t *testing.T) {
 			}
 		})
 	})
+	t.Run("an address that several share", func(t *testing.T) {
+		inOffice(t, func(o *office) {
+			o.invite(exchange.Invitation{Line: "106", Device: "bench", Contact: "sip:127.0.0.1:27000", Dialled: dialplan.Dialled{Number: "106"}, Offer: described("o"), MaxForwards: 70})
+			if got := places(o); got != "sip:127.0.0.1:26000" {
+				t.Errorf("rang %s", got)
+			}
+			o.asked(o.invite(exchange.Invitation{Line: "106", Device: "bench", Contact: "sip:127.0.0.1:26000", Dialled: dialplan.Dialled{Number: "106"}, Offer: described("o"), MaxForwards: 70}), "hangup 480 unreachable")
+		})
+	})
 	t.Run("nobody else", func(t *testing.T) {
 		inOffice(t, func(o *office) {
 			o.asked(o.calls("104", "104", "104"), "hangup 480 unreachable")
@@ -365,6 +374,29 @@ func TestRedirectInCircles(t *testing.T) {
 		c := o.dialled("sip:103@c1")
 		o.says(c, call.Failed{Leg: c, Cause: cause.FromSIP(302), Contacts: []string{"sip:104@pbx.example.ir"}})
 		o.asked(a, "hangup 480 redirected")
+	})
+}
+
+func TestRedirectEndsSomewhere(t *testing.T) {
+	inOffice(t, func(o *office) {
+		var changes []directory.Change
+		for i := range 10 {
+			l := &directory.Line{Number: fmt.Sprint(300 + i)}
+			l.ID, l.Tenant = directory.NewID(), tenant
+			l.SetDefaults()
+			changes = append(changes, directory.Change{After: l})
+			o.locations.bindings[l.Number] = []string{l.Number + "@x"}
+		}
+		o.directory.Apply(changes)
+		a := o.calls("101", "101", "300")
+		for i := 0; a.Mailbox.Post(call.Do{F: func() {}}) && i < 10; i++ {
+			l := o.dialled(fmt.Sprintf("sip:%d@x", 300+i))
+			o.says(l, call.Failed{Leg: l, Cause: cause.FromSIP(302), Contacts: []string{fmt.Sprintf("sip:%d@pbx.example.ir", 301+i)}})
+		}
+		o.asked(a, "hangup 480 redirected")
+		if n := len(o.dialer.Legs()); n != 6 {
+			t.Errorf("%d lines were rung: one and five diversions", n)
+		}
 	})
 }
 
