@@ -17,6 +17,9 @@ func appendServerKey(dst []byte, m *sip.Message) []byte {
 		dst = append(append(dst, via.Branch...), '|')
 		dst = append(dst, via.Host...)
 		dst = strconv.AppendUint(append(dst, ':'), uint64(via.Port), 10)
+		// Interop: a client that counts its branches from 0 after a restart is not taken for its earlier self: all messages
+		// of a transaction have one Call-ID.
+		dst = append(append(dst, '|'), m.CallID()...)
 		return appendKeyMethod(append(dst, '|'), m)
 	}
 	// A client of RFC 2543: Request-URI, From tag, Call-ID, CSeq number and top Via.
