@@ -38,7 +38,7 @@ func (s *Snapshot) drop(o Object) {
 	case KindUser:
 		if old, ok := s.usersByID.get(id); ok {
 			s.usersByID = s.usersByID.remove(id)
-			s.users = removeOwn(s.users, named{old.Tenant, old.Name}, func(u *User) bool { return u.ID == id })
+			s.users = removeOwn(s.users, key(old.Tenant, old.Name), func(u *User) bool { return u.ID == id })
 		}
 	case KindLine:
 		if old, ok := s.linesByID.get(id); ok {
@@ -47,7 +47,7 @@ func (s *Snapshot) drop(o Object) {
 	case KindNumber:
 		if old, ok := s.numbersByID.get(id); ok {
 			s.numbersByID = s.numbersByID.remove(id)
-			s.numbers = removeOwn(s.numbers, named{old.Tenant, old.Number}, func(n *Number) bool { return n.ID == id })
+			s.numbers = removeOwn(s.numbers, key(old.Tenant, old.Number), func(n *Number) bool { return n.ID == id })
 		}
 	}
 }
@@ -63,16 +63,16 @@ func removeOwn[K sortable[K], V any](t tree[K, V], k K, own func(V) bool) tree[K
 func (s *Snapshot) dropTenant(old *Tenant) {
 	own := func(t *Tenant) bool { return t.ID == old.ID }
 	s.tenants = s.tenants.remove(old.ID)
-	s.tenantNames = removeOwn(s.tenantNames, named{name: old.Name}, own)
+	s.tenantNames = removeOwn(s.tenantNames, key(ID{}, old.Name), own)
 	for _, d := range old.Domains {
-		s.domains = removeOwn(s.domains, named{name: d}, own)
+		s.domains = removeOwn(s.domains, key(ID{}, d), own)
 	}
 }
 
 func (s *Snapshot) dropSite(old *Site) {
 	own := func(v *Site) bool { return v.ID == old.ID }
 	s.sitesByID = s.sitesByID.remove(old.ID)
-	s.sites = removeOwn(s.sites, named{old.Tenant, old.Name}, own)
+	s.sites = removeOwn(s.sites, key(old.Tenant, old.Name), own)
 	for _, p := range old.Subnets {
 		s.subnets = removeOwn(s.subnets, subnet{old.Tenant, networkOf(p)}, own)
 	}
@@ -80,11 +80,11 @@ func (s *Snapshot) dropSite(old *Site) {
 
 func (s *Snapshot) dropLine(old *Line) {
 	s.linesByID = s.linesByID.remove(old.ID)
-	s.lines = removeOwn(s.lines, named{old.Tenant, old.Number}, func(l *Line) bool { return l.ID == old.ID })
+	s.lines = removeOwn(s.lines, key(old.Tenant, old.Number), func(l *Line) bool { return l.ID == old.ID })
 	own := func(a Account) bool { return a.Line.ID == old.ID }
 	for i := range old.Devices {
 		d := &old.Devices[i]
-		s.accounts = removeOwn(s.accounts, named{old.Tenant, d.Username}, own)
+		s.accounts = removeOwn(s.accounts, key(old.Tenant, d.Username), own)
 		for k := range sources(old, d) {
 			s.sources = s.sources.remove(k)
 		}
@@ -97,28 +97,28 @@ func (s *Snapshot) add(o Object) {
 	case *Tenant:
 		t := copyTenant(o)
 		s.tenants = s.tenants.put(t.ID, t)
-		s.tenantNames = s.tenantNames.put(named{name: t.Name}, t)
+		s.tenantNames = s.tenantNames.put(key(ID{}, t.Name), t)
 		for _, d := range t.Domains {
-			s.domains = s.domains.put(named{name: d}, t)
+			s.domains = s.domains.put(key(ID{}, d), t)
 		}
 	case *Site:
 		v := copySite(o)
 		s.sitesByID = s.sitesByID.put(v.ID, v)
-		s.sites = s.sites.put(named{v.Tenant, v.Name}, v)
+		s.sites = s.sites.put(key(v.Tenant, v.Name), v)
 		for _, p := range v.Subnets {
 			s.subnets = s.subnets.put(subnet{v.Tenant, networkOf(p)}, v)
 		}
 	case *User:
 		u := copyUser(o)
 		s.usersByID = s.usersByID.put(u.ID, u)
-		s.users = s.users.put(named{u.Tenant, u.Name}, u)
+		s.users = s.users.put(key(u.Tenant, u.Name), u)
 	case *Line:
 		l := copyLine(o)
 		s.linesByID = s.linesByID.put(l.ID, l)
-		s.lines = s.lines.put(named{l.Tenant, l.Number}, l)
+		s.lines = s.lines.put(key(l.Tenant, l.Number), l)
 		for i := range l.Devices {
 			account := Account{l, &l.Devices[i]}
-			s.accounts = s.accounts.put(named{l.Tenant, l.Devices[i].Username}, account)
+			s.accounts = s.accounts.put(key(l.Tenant, l.Devices[i].Username), account)
 			for k := range sources(l, account.Device) {
 				s.sources = s.sources.put(k, account)
 			}
@@ -126,7 +126,7 @@ func (s *Snapshot) add(o Object) {
 	case *Number:
 		v := copyNumber(o)
 		s.numbersByID = s.numbersByID.put(v.ID, v)
-		s.numbers = s.numbers.put(named{v.Tenant, v.Number}, v)
+		s.numbers = s.numbers.put(key(v.Tenant, v.Number), v)
 	}
 }
 

@@ -78,26 +78,26 @@ func (f *filling) add(o Object) error {
 	case *Tenant:
 		t := copyTenant(o)
 		push(&f.tenants, t.ID, t)
-		push(&f.tenantNames, named{name: t.Name}, t)
+		push(&f.tenantNames, key(ID{}, t.Name), t)
 		for _, d := range t.Domains {
-			push(&f.domains, named{name: d}, t)
+			push(&f.domains, key(ID{}, d), t)
 		}
 	case *Site:
 		v := copySite(o)
-		push(&f.sites, named{v.Tenant, v.Name}, v)
+		push(&f.sites, key(v.Tenant, v.Name), v)
 		push(&f.sitesByID, v.ID, v)
 		for _, p := range v.Subnets {
 			push(&f.subnets, subnet{v.Tenant, networkOf(p)}, v)
 		}
 	case *User:
 		u := copyUser(o)
-		push(&f.users, named{u.Tenant, u.Name}, u)
+		push(&f.users, key(u.Tenant, u.Name), u)
 		push(&f.usersByID, u.ID, u)
 	case *Line:
 		f.addLine(copyLine(o))
 	case *Number:
 		n := copyNumber(o)
-		push(&f.numbers, named{n.Tenant, n.Number}, n)
+		push(&f.numbers, key(n.Tenant, n.Number), n)
 		push(&f.numbersByID, n.ID, n)
 	default:
 		return fmt.Errorf("unknown object %T", o)
@@ -106,11 +106,11 @@ func (f *filling) add(o Object) error {
 }
 
 func (f *filling) addLine(l *Line) {
-	push(&f.lines, named{l.Tenant, l.Number}, l)
+	push(&f.lines, key(l.Tenant, l.Number), l)
 	push(&f.linesByID, l.ID, l)
 	for i := range l.Devices {
 		account := Account{l, &l.Devices[i]}
-		push(&f.accounts, named{l.Tenant, account.Device.Username}, account)
+		push(&f.accounts, key(l.Tenant, account.Device.Username), account)
 		for k := range sources(l, account.Device) {
 			push(&f.sources, k, account)
 		}

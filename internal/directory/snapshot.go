@@ -57,20 +57,20 @@ func (s *Snapshot) Tenant(id ID) *Tenant {
 
 // TenantByName returns the tenant of that name, or nil.
 func (s *Snapshot) TenantByName(name string) *Tenant {
-	t, _ := lookup(s.tenantNames, named{name: name})
+	t, _ := lookup(s.tenantNames, key(ID{}, name))
 	return t
 }
 
 // TenantByDomain returns the tenant that has the SIP domain, or nil. Case and a final dot do not matter
 // (RFC 3261 §19.1.4: hosts are compared without case).
 func (s *Snapshot) TenantByDomain(host string) *Tenant {
-	t, _ := lookup(s.domains, named{name: CanonicalDomain(host)})
+	t, _ := lookup(s.domains, key(ID{}, CanonicalDomain(host)))
 	return t
 }
 
 // Site returns the tenant's site of that name, or nil.
 func (s *Snapshot) Site(tenant ID, name string) *Site {
-	v, _ := lookup(s.sites, named{tenant, name})
+	v, _ := lookup(s.sites, key(tenant, name))
 	return v
 }
 
@@ -103,7 +103,7 @@ func (s *Snapshot) SiteByAddress(tenant ID, addr netip.Addr) *Site {
 
 // User returns the tenant's user of that name, or nil.
 func (s *Snapshot) User(tenant ID, name string) *User {
-	v, _ := lookup(s.users, named{tenant, name})
+	v, _ := lookup(s.users, key(tenant, name))
 	return v
 }
 
@@ -115,7 +115,7 @@ func (s *Snapshot) UserByID(id ID) *User {
 
 // Line returns the tenant's line with that number, or nil.
 func (s *Snapshot) Line(tenant ID, number string) *Line {
-	v, _ := lookup(s.lines, named{tenant, number})
+	v, _ := lookup(s.lines, key(tenant, number))
 	return v
 }
 
@@ -127,7 +127,7 @@ func (s *Snapshot) LineByID(id ID) *Line {
 
 // Number returns the tenant's number, written as it was configured ("+982188776655"), or nil.
 func (s *Snapshot) Number(tenant ID, number string) *Number {
-	v, _ := lookup(s.numbers, named{tenant, number})
+	v, _ := lookup(s.numbers, key(tenant, number))
 	return v
 }
 
@@ -139,7 +139,7 @@ func (s *Snapshot) NumberByID(id ID) *Number {
 
 // Device returns the tenant's device with that username.
 func (s *Snapshot) Device(tenant ID, username string) (Account, bool) {
-	return lookup(s.accounts, named{tenant, username})
+	return lookup(s.accounts, key(tenant, username))
 }
 
 // StaticDevice returns the device of all tenants that is known by the source address of a packet. The most specific
@@ -228,7 +228,7 @@ func (s *Snapshot) Numbers(tenant ID, after string) iter.Seq[*Number] {
 // page yields the entries of a tenant whose name is greater than after.
 func page[V any](t tree[named, V], tenant ID, after string) iter.Seq[V] {
 	return func(yield func(V) bool) {
-		t.ascend(named{tenant, after}, func(k named, v V) bool {
+		t.ascend(key(tenant, after), func(k named, v V) bool {
 			if k.tenant != tenant {
 				return false
 			}

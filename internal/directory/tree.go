@@ -74,7 +74,7 @@ func lookup[V any](t tree[named, V], k named) (v V, ok bool) {
 	for n := t.root; n != nil; {
 		lo, hi := 0, len(n.keys) // the first key greater than k
 		for lo < hi {
-			if mid := int(uint(lo+hi) >> 1); compareNamed(n.keys[mid], k) <= 0 {
+			if mid := int(uint(lo+hi) >> 1); compareNamed(&n.keys[mid], &k) <= 0 {
 				lo = mid + 1
 			} else {
 				hi = mid
