@@ -83,9 +83,10 @@ func New(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// Close waits for the update that is running and closes all connections.
+// Close waits for the update that is running and closes all connections; whatever is asked for later is an error.
 func (s *Store) Close() error {
-	<-s.turn // kept: no update begins any more
+	<-s.turn
+	defer func() { s.turn <- struct{}{} }()
 	var errs []error
 	seen := map[*sql.DB]bool{}
 	for _, db := range []*sql.DB{s.cfg.Directory.Read, s.cfg.Traffic.Read, s.cfg.Directory.Write, s.cfg.Traffic.Write} {

@@ -54,6 +54,7 @@ func Run(t *testing.T, open Opener) {
 		{"records", testRecords},
 		{"concurrency", testConcurrency},
 		{"reopen", testReopen},
+		{"close", testClose},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			t.Parallel()

@@ -47,12 +47,41 @@ func testAtomic(t *testing.T, open Opener) {
 	if _, err := b.Update(ended, actor, func(store.Tx) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("update with an ended context: %v", err)
 	}
+	ending, cancel := context.WithCancel(t.Context())
+	if _, err := b.Update(ending, actor, func(tx store.Tx) error {
+		put(t, ending, tx.Lines(), line(tenant.ID, "101", "a good password"))
+		cancel() // in the middle
+		return nil
+	}); !errors.Is(err, context.Canceled) {
+		t.Errorf("update whose context ended: %v", err)
+	}
 	if after, err := b.VerifyAudit(t.Context()); err != nil || after != rows {
 		t.Errorf("audit rows %d, want %d (%v)", after, rows, err)
 	}
 	b.update(func(ctx context.Context, tx store.Tx) {
 		put(t, ctx, tx.Lines(), line(tenant.ID, "101", "a good password"))
 	})
+}
+
+// testClose: after Close everything is an error, and Close may be called again.
+func testClose(t *testing.T, open Opener) {
+	b := start(t, open) // closes it once more
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for name, fn := range map[string]func() error{
+		"update":   func() error { _, err := b.Update(ctx, actor, func(store.Tx) error { return nil }); return err },
+		"view":     func() error { return b.View(ctx, func(store.Tx) error { return nil }) },
+		"load":     func() error { return b.LoadObjects(ctx, func(directory.Object) error { return nil }) },
+		"bindings": func() error { return b.SaveBindings(ctx, make([]store.BindingRow, 1), nil) },
+		"records":  func() error { return b.FinishCalls(ctx, make([]store.RecordRow, 1)) },
+		"journal":  func() error { return b.PutJournal(ctx, make([]store.JournalRow, 1)) },
+	} {
+		if fn() == nil {
+			t.Errorf("%s after close: no error", name)
+		}
+	}
 }
 
 // testPlan: a plan makes all checks and keeps nothing.
