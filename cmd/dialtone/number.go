@@ -30,7 +30,9 @@ type numberAdd struct {
 }
 
 // Run adds a number.
-func (c *numberAdd) Run(s *session, n *noun) error { return s.add(n, c.inTenant, c.Number, c.numberFields) }
+func (c *numberAdd) Run(s *session, n *noun) error {
+	return s.add(n, c.inTenant, c.Number, c.numberFields)
+}
 
 type numberSet struct {
 	inTenant
@@ -39,4 +41,6 @@ type numberSet struct {
 }
 
 // Run changes a number.
-func (c *numberSet) Run(s *session, n *noun) error { return s.set(n, c.inTenant, c.Number, c.numberFields) }
+func (c *numberSet) Run(s *session, n *noun) error {
+	return s.set(n, c.inTenant, c.Number, c.numberFields)
+}

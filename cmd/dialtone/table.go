@@ -12,9 +12,12 @@ import (
 // table prints rows with aligned columns.
 type table struct{ w *tabwriter.Writer }
 
+// newTable begins a table, with a head when there are columns.
 func newTable(w io.Writer, columns ...string) *table {
 	t := &table{tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)}
-	t.row(columns...)
+	if len(columns) > 0 {
+		t.row(columns...)
+	}
 	return t
 }
 

@@ -35,7 +35,9 @@ type tenantAdd struct {
 }
 
 // Run adds a tenant.
-func (c *tenantAdd) Run(s *session, n *noun) error { return s.add(n, inTenant{}, c.Name, c.tenantFields) }
+func (c *tenantAdd) Run(s *session, n *noun) error {
+	return s.add(n, inTenant{}, c.Name, c.tenantFields)
+}
 
 type tenantSet struct {
 	tenantFields
@@ -43,4 +45,6 @@ type tenantSet struct {
 }
 
 // Run changes a tenant.
-func (c *tenantSet) Run(s *session, n *noun) error { return s.set(n, inTenant{}, c.Name, c.tenantFields) }
+func (c *tenantSet) Run(s *session, n *noun) error {
+	return s.set(n, inTenant{}, c.Name, c.tenantFields)
+}
