@@ -42,13 +42,14 @@ const (
 	ReasonScanner                // the User-Agent of a scanner
 	ReasonPassword               // wrong passwords: counts bans, not messages
 	ReasonFlood                  // over the budget for long: counts bans, not messages
+	ReasonProbe                  // many challenges and never a success: counts bans, not messages
 	ReasonOperator               // banned by hand: counts bans, not messages
 	reasonCount
 )
 
 // String is the label of the metric.
 func (r Reason) String() string {
-	return [...]string{"rate", "ban", "scanner", "password", "flood", "operator"}[r]
+	return [...]string{"rate", "ban", "scanner", "password", "flood", "probe", "operator"}[r]
 }
 
 // Config says how much a source may do. Zero fields take the defaults in brackets.
@@ -178,6 +179,24 @@ func (g *Guard) AuthPassed(src netip.AddrPort, now time.Time) {
 // others banned by writing their address on packets. It reports whether a ban began.
 func (g *Guard) AuthFailed(src netip.AddrPort, now time.Time) bool {
 	return g.fail(src, now, ReasonPassword)
+}
+
+// Challenged says that src was sent a challenge. A source that collects hundreds of them and never succeeds looks for
+// extensions, under whatever name; it is banned unless it has good flows. It reports whether a ban began.
+func (g *Guard) Challenged(src netip.AddrPort, now time.Time) bool {
+	addr := src.Addr().Unmap()
+	if g.Trusted(addr) {
+		return false
+	}
+	t := g.since(now)
+	key := sourceKey(addr)
+	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	defer s.Unlock()
+	began := s.enter(key, t).challenge(t, &g.limits)
+	if began {
+		s.counts[ReasonProbe].Add(1)
+	}
+	return began
 }
 
 // Scanned looks at a User-Agent value and reports whether it is a scanner's, whose requests are not answered. Such a

@@ -240,6 +240,40 @@ func TestFlood(t *testing.T) {
 	}
 }
 
+func TestProbe(t *testing.T) {
+	g := newGuard(t, Config{})
+	// Somebody who tries names at ten a second, and never a password.
+	prober, tries := addrPort("192.0.2.1:5060"), 0
+	for now := epoch; !g.Challenged(prober, now); now = now.Add(100 * time.Millisecond) {
+		if tries++; tries > 400 {
+			t.Fatal("never banned")
+		}
+	}
+	if g.Admit(prober, epoch.Add(time.Minute)) != Banned || tries < 300 {
+		t.Errorf("not banned after %d tries", tries)
+	}
+	if n := g.Counts()[ReasonProbe]; n != 1 {
+		t.Errorf("counted %d", n)
+	}
+	// Somebody who asks once a second for hours, such as a monitor.
+	slow := addrPort("192.0.2.2:5060")
+	for i := range 10_000 {
+		if g.Challenged(slow, epoch.Add(time.Duration(i)*time.Second)) {
+			t.Fatalf("banned by challenge %d, one a second", i)
+		}
+	}
+	// An office after a power cut: all ask at once, then all answer, again and again.
+	office := addrPort("192.0.2.3:5060")
+	for round := range 10 {
+		for range 250 {
+			if g.Challenged(office, epoch) {
+				t.Fatal("the office was banned")
+			}
+		}
+		g.AuthPassed(office, epoch.Add(time.Duration(round)*3*time.Hour))
+	}
+}
+
 func TestShareAges(t *testing.T) {
 	g := newGuard(t, Config{})
 	src := addrPort("192.0.2.1:5060")
@@ -355,7 +389,7 @@ func TestNewRefuses(t *testing.T) {
 
 // TestReasons: the labels of the metric dialtone_guard_blocked_total are public.
 func TestReasons(t *testing.T) {
-	want := []string{"rate", "ban", "scanner", "password", "flood", "operator"}
+	want := []string{"rate", "ban", "scanner", "password", "flood", "probe", "operator"}
 	if len(want) != int(reasonCount) {
 		t.Fatalf("%d reasons", reasonCount)
 	}

@@ -32,6 +32,13 @@ func newLimits(rps, failures int, first, longest time.Duration) limits {
 // floodSeconds: a source that is over its budget by this many seconds' worth of requests is banned.
 const floodSeconds = 10
 
+// A source may collect a challenge a second, and probes of them at once: more than all phones of a large office behind
+// one address ask for before the first of them has answered.
+const (
+	probeInterval = int64(time.Second)
+	probes        = 300
+)
+
 // generation is how long an authenticated flow counts towards the share of its source: one to two of these.
 const generation = int64(time.Hour)
 
@@ -39,14 +46,15 @@ const generation = int64(time.Hour)
 // full again (the "theoretical arrival time" of the generic cell rate algorithm), so that a source that has been quiet
 // looks like one that was never seen.
 type source struct {
-	requests int64     // budget of requests
-	refused  int64     // budget of requests that were refused
-	failures int64     // budget of wrong passwords
-	ban      int64     // end of the ban
-	good     [2]uint64 // authenticated flows of this and the last generation, one bit each by hash
-	epoch    int32     // which generation good[0] is
-	strikes  uint8     // bans of late
-	why      Reason    // of the ban
+	requests   int64     // budget of requests
+	refused    int64     // budget of requests that were refused
+	failures   int64     // budget of wrong passwords
+	challenges int64     // budget of challenges since the last success
+	ban        int64     // end of the ban
+	good       [2]uint64 // authenticated flows of this and the last generation, one bit each by hash
+	epoch      int32     // which generation good[0] is
+	strikes    uint8     // bans of late
+	why        Reason    // of the ban
 }
 
 // request decides about one message at the time now. began says that a ban for flooding has begun with it.
@@ -80,6 +88,17 @@ func spend(budget *int64, now, interval, ahead int64) bool {
 func (s *source) pass(now int64, flow uint64) {
 	s.turn(now)
 	s.good[0] |= 1 << (flow >> 58)
+	s.challenges = 0
+}
+
+// challenge notes a challenge and reports whether a ban begins with it.
+func (s *source) challenge(now int64, l *limits) bool {
+	if s.shares(now) > 1 || s.ban > now || spend(&s.challenges, now, probeInterval, (probes-1)*probeInterval) {
+		return false
+	}
+	s.challenges = 0
+	s.strike(now, ReasonProbe, l)
+	return true
 }
 
 // fail notes a wrong password and reports whether a ban begins with it. Each flow of the source that has authenticated
@@ -147,7 +166,7 @@ func (s *source) worth(now int64) int64 {
 	if s.shares(now) > 1 {
 		return good
 	}
-	return max(0, s.requests-now, s.refused-now, s.failures-now)
+	return max(0, s.requests-now, s.refused-now, s.failures-now, s.challenges-now)
 }
 
 // flowMemory is how long a success on a flow counts: longer than the longest registration.
