@@ -44,27 +44,28 @@ type Setup struct {
 // Call is one call: its legs, its facts, and the goroutine that runs its service. Except for ID, Post, Record and
 // Hangup, its methods belong to that goroutine: they are for services.
 type Call struct {
-	registry *Registry
-	mailbox  *Mailbox
-	parties  []*party // every leg that ever was; the first is the caller
-	peer     *party   // whom the caller is connected with; nil before the answer
-	owed     *party   // its offer has gone to the caller, whose answer it waits for
-	change   *change  // of the media, under way
-	bridged  *media.Session
-	delayed  bool // our answer to the caller was an offer, not answered yet
-	offer    *sdp.Description
-	forwards int
-	cancel   context.CancelCauseFunc
-	timer    *time.Timer
-	facts    Record // without legs
-	heldFrom time.Time
-	watched  time.Time // silence before this does not count: answer, end of a hold, restart
-	silent   time.Time // last media when supervision ended the call: the end for the record
-	over     cause.Cause
-	snapshot atomic.Pointer[Record]
-	unsaved  bool          // a leg could not be written down yet
-	gone     chan struct{} // closed when the goroutine ends
-	restored bool
+	registry  *Registry
+	mailbox   *Mailbox
+	parties   []*party // every leg that ever was; the first is the caller
+	peer      *party   // whom the caller is connected with; nil before the answer
+	owed      *party   // its offer has gone to the caller, whose answer it waits for
+	change    *change  // of the media, under way
+	bridged   *media.Session
+	confirmed bool // the caller has confirmed our answer
+	delayed   bool // our answer to the caller was an offer, not answered yet
+	offer     *sdp.Description
+	forwards  int
+	cancel    context.CancelCauseFunc
+	timer     *time.Timer
+	facts     Record // without legs
+	heldFrom  time.Time
+	watched   time.Time // silence before this does not count: answer, end of a hold, restart
+	silent    time.Time // last media when supervision ended the call: the end for the record
+	over      cause.Cause
+	snapshot  atomic.Pointer[Record]
+	unsaved   bool          // a leg could not be written down yet
+	gone      chan struct{} // closed when the goroutine ends
+	restored  bool
 }
 
 // party is one leg and what is known of it.
@@ -212,6 +213,9 @@ func (c *Call) concerns(e Event) bool {
 		}
 		c.publish()
 		return true
+	case Acked:
+		c.confirmed = c.confirmed || e.Leg == c.Caller()
+		return c.find(e.Leg) != nil
 	case Pressed:
 		if p := c.find(e.Leg); p != nil {
 			c.tell(DigitPressed{Record: c.Record(), Leg: p.record.ID, Digit: e.Digit, DurationMS: e.DurationMS})
@@ -230,8 +234,9 @@ func (c *Call) blame(p *party, why cause.Cause) cause.Cause {
 	if why.IsZero() {
 		why = cause.Normal("")
 	}
-	if caller && why.SIP == 487 {
-		// The caller gave up while our answer was on its way (RFC 3261 §9.2): there was no answered call.
+	if caller && !c.confirmed && why.IsRefusal() && why.SIP != 408 {
+		// The caller gave up while our answer was on its way (487, RFC 3261 §9.2), or its leg had no means to answer: it
+		// was not an answered call. A caller that got the answer and never confirmed it (408) has been answered.
 		c.facts.Answer = time.Time{}
 	} else if caller && !c.facts.IsAnswered() && !why.IsRefusal() {
 		q := why.Q850

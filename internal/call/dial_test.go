@@ -83,6 +83,36 @@ func TestDialCancelCrossesAnswer(t *testing.T) {
 	})
 }
 
+func TestDialCallerCannotBeAnswered(t *testing.T) {
+	for _, tt := range []struct {
+		why      cause.Cause
+		answered bool
+	}{
+		{cause.Overloaded(), false},        // no port for it
+		{cause.NotAcceptable(), false},     // no way to say the answer
+		{cause.NotAcknowledged(), true},    // the answer went out
+		{cause.Normal(cause.Caller), true}, // hung up at once; the BYE stands for the ACK
+	} {
+		play(t, nil, func(s *scene) {
+			x := s.leg("x")
+			s.says(x, call.Connected{Leg: x, Description: described("x")})
+			s.says(s.caller, call.Ended{Leg: s.caller, Cause: tt.why})
+			s.asked(x, fmt.Sprintf("hangup %d %s", tt.why.SIP, tt.why.Words))
+			if r := s.ended(tt.why); r.IsAnswered() != tt.answered {
+				t.Errorf("%v: answered %t", tt.why, r.IsAnswered())
+			}
+		})
+	}
+	// Once it is confirmed, it was an answered call whatever its end.
+	play(t, nil, func(s *scene) {
+		s.connect()
+		s.says(s.caller, call.Ended{Leg: s.caller, Cause: cause.ConnectionLost()})
+		if r := s.ended(cause.ConnectionLost()); !r.IsAnswered() {
+			t.Error("an answered call counts as not answered")
+		}
+	})
+}
+
 func TestDialNoAnswer(t *testing.T) {
 	play(t, forks("x", "y"), func(s *scene) {
 		x, y := s.leg("x"), s.leg("y")

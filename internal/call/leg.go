@@ -51,11 +51,11 @@ type Leg interface {
 // LegInfo is what a leg tells about itself.
 type LegInfo struct {
 	Device    string `json:"device,omitempty"`    // username of the device or name of the trunk; "" unknown
-	SIPCallID string `json:"sipCallID,omitempty"` // of the leg's dialog: joins the ladder
+	SIPCallID string `json:"sip_call_id,omitempty"` // of the leg's dialog: joins the ladder
 	Remote    string `json:"remote,omitempty"`    // signalling address of the party, "udp 192.0.2.7:5060"
-	UserAgent string `json:"userAgent,omitempty"`
+	UserAgent string `json:"user_agent,omitempty"`
 	Tag       string `json:"tag,omitempty"` // the local tag, for Replaces
-	RemoteTag string `json:"remoteTag,omitempty"`
+	RemoteTag string `json:"remote_tag,omitempty"`
 }
 
 // Event is something a leg, a timer or another goroutine tells the call. Events of one leg keep their order.

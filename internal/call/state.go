@@ -17,8 +17,8 @@ const stateVersion = 1
 type savedState struct {
 	Version     int        `json:"version"`
 	Record      Record     `json:"record"`
-	HeldFrom    time.Time  `json:"heldFrom"`
-	MaxForwards int        `json:"maxForwards"`
+	HeldFrom    time.Time  `json:"held_from"`
+	MaxForwards int        `json:"max_forwards"`
 	Peer        string     `json:"peer"` // ID of the leg that the caller is connected with; "" none
 	Legs        []savedLeg `json:"legs"` // those that are still there
 }
@@ -103,7 +103,7 @@ func (r *Registry) Restore(state []byte, legs LegRestorer, serve Service) (*Call
 	}
 	c := &Call{
 		registry: r, mailbox: NewMailbox(), forwards: s.MaxForwards, facts: s.Record, heldFrom: s.HeldFrom,
-		watched: time.Now(), restored: true, gone: make(chan struct{}),
+		watched: time.Now(), confirmed: true, restored: true, gone: make(chan struct{}),
 	}
 	c.facts.Legs = nil
 	if err := c.restoreLegs(s, legs); err != nil {
@@ -146,7 +146,7 @@ func (c *Call) restoreLegs(s savedState, legs LegRestorer) error {
 			c.peer = p
 		}
 	}
-	if c.parties[0].gone {
+	if c.parties[0].gone || c.peer == c.parties[0] {
 		return c.giveUp(errors.New("state of call has no caller"))
 	}
 	if s.Peer != "" && c.peer == nil {

@@ -118,7 +118,7 @@ func TestRestoreRefusesWhatItCannotTakeUp(t *testing.T) {
 		}
 		for name, bad := range map[string]string{
 			"nothing": "", "no JSON": "{", "another version": strings.Replace(string(state), `"version":1`, `"version":2`, 1),
-			"no record": `{"version":1}`, "no peer": strings.Replace(string(state), `"peer":"b1"`, `"peer":"b7"`, 1),
+			"no record": `{"version":1}`, "caller as peer": strings.Replace(string(state), `"peer":"b1"`, `"peer":"a"`, 1), "no peer": strings.Replace(string(state), `"peer":"b1"`, `"peer":"b7"`, 1),
 			"no caller": strings.Replace(string(state), `"legs":[{"id":"a","state"`, `"legs":[{"id":"q","state"`, 1),
 		} {
 			// The last replacement hits the saved legs, which stand last.
@@ -235,5 +235,33 @@ func TestStateIsKeptOnceTheLegsHaveOne(t *testing.T) {
 		s.noticed("")
 		s.says(b, call.Ended{Leg: b})
 		s.ended(cause.Normal(cause.Callee))
+	})
+}
+
+// Whatever is read back, a call comes of it that ends cleanly, or an error.
+func FuzzRestore(f *testing.F) {
+	f.Add([]byte(`{"version":1,"record":{"id":"x","answer":"2026-01-02T03:04:05Z","legs":[{"id":"a"},{"id":"b1"}]},"peer":"b1","legs":[{"id":"a","state":"e30="},{"id":"b1","state":"e30="}]}`))
+	f.Add([]byte(`{"version":1,"record":{"id":"x","answer":"2026-01-02T03:04:05Z","legs":[{"id":"a"}]},"legs":[{"id":"a","state":"e30="}]}`))
+	f.Add([]byte(`{`))
+	f.Fuzz(func(t *testing.T, state []byte) {
+		seen := &calltest.Recorder{}
+		r := call.NewRegistry(call.Config{Observer: seen})
+		c, err := r.Restore(state, &calltest.Restorer{}, func(ctx context.Context, c *call.Call) cause.Cause {
+			if c.Peer() == nil {
+				return cause.Normal(cause.System)
+			}
+			return c.Bridge(ctx, c.Peer())
+		})
+		if err != nil {
+			if r.Len() != 0 {
+				t.Error("a call is left")
+			}
+			return
+		}
+		c.Hangup(cause.Normal(cause.System))
+		r.Drain(t.Context())
+		if ended := seen.Ended(); len(ended) != 1 || ended[0].ID != c.ID() || r.Counters().Panics != 0 {
+			t.Errorf("ended %v with %d panics", ended, r.Counters().Panics)
+		}
 	})
 }

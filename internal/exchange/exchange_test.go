@@ -466,6 +466,10 @@ func TestRestore(t *testing.T) {
 		if _, err := second.Restore([]byte("junk"), legs); err == nil {
 			t.Error("junk was restored")
 		}
+		second.Drain(expired(o.t))
+		if _, err := second.Restore(state, legs); cause.Of(err) != cause.Draining() {
+			t.Errorf("a draining exchange took a call up: %v", err)
+		}
 	})
 }
 

@@ -9,10 +9,13 @@ import (
 )
 
 // Restore takes up a connected call that another process has written down (call.CallNegotiated, Call.Snapshot): its
-// lines count again, whatever their limits, and it goes on until a party hangs up.
+// lines count again, whatever their limits, and it goes on until a party hangs up. A draining exchange takes none.
 func (x *Exchange) Restore(state []byte, legs call.LegRestorer) (*call.Call, error) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	if x.draining {
+		return nil, &cause.Failure{Cause: cause.Draining()}
+	}
 	return x.calls.Restore(state, legs, x.resume)
 }
 
