@@ -11,14 +11,23 @@ import (
 
 // PutJournal implements store.Calls.
 func (s *Store) PutJournal(ctx context.Context, rows []store.JournalRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	err := transact(ctx, s.cfg.Traffic.Write, nil, func(sqlTx *sql.Tx) error {
-		return eachRow(ctx, sqlTx, `INSERT INTO journal (call_id, tenant_id, answered_ms, media_ms, body, state)
-			SELECT $1, $2, $3, $4, $5, $6 WHERE NOT EXISTS (SELECT 1 FROM records WHERE call_id = $1)
+		err := eachRow(ctx, sqlTx, `INSERT INTO journal (call_id, tenant_id, answered_ms, media_ms, body, state)
+			VALUES ($1, $2, $3, $4, $5, $6)
 			ON CONFLICT (call_id) DO UPDATE SET tenant_id = excluded.tenant_id, answered_ms = excluded.answered_ms,
 			media_ms = excluded.media_ms, body = excluded.body, state = excluded.state`, rows,
 			func(r *store.JournalRow) []any {
 				return []any{r.CallID, r.Tenant.String(), r.AnsweredMS, r.MediaMS, bytesColumn(r.Body), r.State}
 			})
+		if err != nil {
+			return err
+		}
+		// A row that comes after its call's record.
+		return eachRow(ctx, sqlTx, `DELETE FROM journal WHERE call_id = $1 AND EXISTS (SELECT 1 FROM records WHERE call_id = $1)`, rows,
+			func(r *store.JournalRow) []any { return []any{r.CallID} })
 	})
 	if err != nil {
 		return fmt.Errorf("write journal: %w", err)
@@ -28,6 +37,9 @@ func (s *Store) PutJournal(ctx context.Context, rows []store.JournalRow) error {
 
 // TouchJournal implements store.Calls.
 func (s *Store) TouchJournal(ctx context.Context, touches []store.JournalTouch) error {
+	if len(touches) == 0 {
+		return nil
+	}
 	err := transact(ctx, s.cfg.Traffic.Write, nil, func(sqlTx *sql.Tx) error {
 		return eachRow(ctx, sqlTx, `UPDATE journal SET media_ms = $2 WHERE call_id = $1`, touches,
 			func(r *store.JournalTouch) []any { return []any{r.CallID, r.MediaMS} })
@@ -60,6 +72,9 @@ func (s *Store) LoadJournal(ctx context.Context, add func(store.JournalRow) erro
 
 // FinishCalls implements store.Calls.
 func (s *Store) FinishCalls(ctx context.Context, records []store.RecordRow) error {
+	if len(records) == 0 {
+		return nil
+	}
 	err := transact(ctx, s.cfg.Traffic.Write, nil, func(sqlTx *sql.Tx) error {
 		err := eachRow(ctx, sqlTx, `INSERT INTO records (call_id, tenant_id, start_ms, end_ms, direction, caller, callee, cause, body)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (call_id) DO NOTHING`, records,
