@@ -50,9 +50,9 @@ type Leg interface {
 
 // LegInfo is what a leg tells about itself.
 type LegInfo struct {
-	Device    string `json:"device,omitempty"`    // username of the device or name of the trunk; "" unknown
+	Device    string `json:"device,omitempty"`      // username of the device or name of the trunk; "" unknown
 	SIPCallID string `json:"sip_call_id,omitempty"` // of the leg's dialog: joins the ladder
-	Remote    string `json:"remote,omitempty"`    // signalling address of the party, "udp 192.0.2.7:5060"
+	Remote    string `json:"remote,omitempty"`      // signalling address of the party, "udp 192.0.2.7:5060"
 	UserAgent string `json:"user_agent,omitempty"`
 	Tag       string `json:"tag,omitempty"` // the local tag, for Replaces
 	RemoteTag string `json:"remote_tag,omitempty"`

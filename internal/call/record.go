@@ -40,7 +40,7 @@ type Record struct {
 	Ring   time.Time     `json:"ring"`   // first ringing or early media
 	Answer time.Time     `json:"answer"` // zero: never answered
 	End    time.Time     `json:"end"`
-	Hold   time.Duration `json:"hold"`   // while at least one party held the other
+	Hold   time.Duration `json:"hold"`    // while at least one party held the other
 	OnHold bool          `json:"on_hold"` // now
 
 	Cause cause.Cause `json:"cause"` // zero while the call lasts
@@ -58,7 +58,7 @@ type LegRecord struct {
 	Answer   time.Time           `json:"answer"`
 	End      time.Time           `json:"end"`
 	Cause    cause.Cause         `json:"cause"`
-	OnHold   bool                `json:"on_hold"`            // the party has put the other one on hold
+	OnHold   bool                `json:"on_hold"`           // the party has put the other one on hold
 	Streams  []media.StreamStats `json:"streams,omitempty"` // once the leg has ended
 	Received time.Time           `json:"received"`          // last RTP or RTCP from the party, once the leg has ended
 }
