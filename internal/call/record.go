@@ -66,7 +66,7 @@ type LegRecord struct {
 // PathStep is one step on the call's way through the exchange.
 type PathStep struct {
 	At     time.Time `json:"at"`
-	Step   string    `json:"step"`   // "dial 102", "echo"
+	Step   string    `json:"step"`   // a verb and what it is about: "dial 102", "echo", "refuse busy"
 	Reason string    `json:"reason"` // why the dial plan came here
 }
 

@@ -71,7 +71,7 @@ func (d Dial) String() string { return "dial " + d.Line.Number }
 func (Echo) String() string { return "echo" }
 
 // String implements Step.
-func (r Refuse) String() string { return "refuse: " + r.Cause.Words }
+func (r Refuse) String() string { return "refuse " + r.Cause.Words }
 
 // Plan is what to do with a call.
 type Plan struct {
