@@ -288,13 +288,7 @@ func (c *Config) Unsupported() Errors {
 	if len(c.H323.Listen) > 0 {
 		refuse("h323.listen", "this version has no H.323 gateway; leave it empty")
 	}
-	if c.TLS.ClientCA != "" {
-		refuse("tls.client_ca", "this version does not ask for client certificates; leave it empty")
-	}
 	for _, l := range c.HTTP.Listen {
-		if l.TLS && c.TLS.Certificate == "" {
-			refuse("http.listen", "%s: https needs tls.certificate and tls.key; this version gets none by itself", l)
-		}
 		if !l.Chosen {
 			continue
 		}
