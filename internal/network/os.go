@@ -38,6 +38,7 @@ type OS struct {
 	batches  sync.Pool // of *sendBatch
 	dropped  atomic.Uint64
 	cut      atomic.Uint64
+	rawWaits atomic.Int32 // threads inside a wait that the scheduler does not know of
 
 	mu     sync.Mutex
 	routes map[netip.Addr]route

@@ -15,12 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	pollEvents = 256 // sockets served per epoll_pwait
-	// rawWait is how long, in milliseconds, a worker that has just been busy waits inside the kernel without telling the
-	// scheduler.
-	rawWait = 2
-)
+const pollEvents = 256 // sockets served per epoll_pwait
 
 // fastPoller owns its workers, each a goroutine locked to a thread of its own, and deals sockets out to them in turn.
 type fastPoller struct {
@@ -34,9 +29,8 @@ type fastPoller struct {
 // pollWorker is one epoll loop with one set of receive buffers for all its sockets.
 type pollWorker struct {
 	o    *OS
-	ep   int  // epoll descriptor
-	wake int  // eventfd that ends a wait
-	raw  bool // may wait without giving its P away
+	ep   int // epoll descriptor
+	wake int // eventfd that ends a wait
 
 	mu     sync.Mutex // guards the three below
 	slots  []*polledSocket
@@ -65,10 +59,8 @@ type polledSocket struct {
 
 func newFastPoller(o *OS, workers int) (Poller, error) {
 	p := &fastPoller{o: o}
-	// A worker inside a raw wait keeps its P. That is sound only while the others have Ps left.
-	raw := runtime.GOMAXPROCS(0) >= workers+2
 	for range workers {
-		w, err := newPollWorker(o, raw)
+		w, err := newPollWorker(o)
 		if err != nil {
 			p.Close()
 			return nil, err
@@ -79,7 +71,7 @@ func newFastPoller(o *OS, workers int) (Poller, error) {
 	return p, nil
 }
 
-func newPollWorker(o *OS, raw bool) (*pollWorker, error) {
+func newPollWorker(o *OS) (*pollWorker, error) {
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -89,7 +81,7 @@ func newPollWorker(o *OS, raw bool) (*pollWorker, error) {
 		unix.Close(ep)
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	w := &pollWorker{o: o, ep: ep, wake: wake, raw: raw, buf: make([]byte, batchCap*pollDatagram)}
+	w := &pollWorker{o: o, ep: ep, wake: wake, buf: make([]byte, batchCap*pollDatagram)}
 	w.slots = []*polledSocket{nil} // slot 0 is the eventfd
 	if err := unix.EpollCtl(ep, unix.EPOLL_CTL_ADD, wake, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 		unix.Close(ep)
@@ -265,12 +257,8 @@ func (w *pollWorker) run() {
 	}
 }
 
-// wait returns how many sockets are ready. It asks first without waiting. A worker that has just been busy then waits
-// up to rawWait milliseconds in a raw system call: the scheduler does not learn of it, which saves the two hand-overs
-// that cost as much as the packet itself. This is safe beside the garbage collector: stopping the world signals the
-// thread, again every 100 µs, the signal ends epoll_pwait with EINTR, and Gosched then lets the collector in; should
-// signals be switched off, the time limit does the same. Only when nothing came is the wait handed to the scheduler,
-// so an idle poller costs nothing.
+// wait returns how many sockets are ready. It asks first without waiting; a worker that has just been busy then waits
+// raw; only when nothing came is the wait handed to the scheduler, so an idle poller costs nothing.
 func (w *pollWorker) wait(wasBusy bool) int {
 	w.round++
 	n, errno := w.pollRaw(0)
@@ -278,13 +266,14 @@ func (w *pollWorker) wait(wasBusy bool) int {
 		return n
 	}
 	w.round++
-	if wasBusy && w.raw {
+	if wasBusy && w.o.rawEnter() {
 		n, errno = w.pollRaw(rawWait)
+		w.o.rawLeave()
 		if n > 0 {
 			return n
 		}
 		if errno != 0 {
-			runtime.Gosched()
+			runtime.Gosched() // a signal: the collector may want the thread
 			return 0
 		}
 	}

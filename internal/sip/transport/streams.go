@@ -130,9 +130,12 @@ func (s *streams) closeAll(why error) {
 		all = append(all, c)
 	}
 	s.mu.Unlock()
+	// At the same time: a TLS stream says good-bye first, for which a far end that is stuck is given five seconds.
+	var wg sync.WaitGroup
 	for _, c := range all {
-		c.end(why)
+		wg.Go(func() { c.end(why) })
 	}
+	wg.Wait()
 }
 
 // refusals remember far ends that have no TCP, for ten minutes.
