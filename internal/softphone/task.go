@@ -1,0 +1,170 @@
+package softphone
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"dialtone/internal/cause"
+)
+
+// Task is what `dialtone phone` is asked to do with a phone.
+type Task struct {
+	Call       string        // number to be called
+	Answer     bool          // wait for calls and answer them
+	Wait       time.Duration // how long an answering phone stays; 0: until one call has ended
+	Talk       Talk
+	ExpectTone []float64 // Hz that must be heard
+}
+
+// Result is how it went; it prints itself as the last line of `dialtone phone --json`.
+type Result struct {
+	OK      bool    // the call did what was asked
+	Status  int     // SIP status of the call, or of the registration; 0: no call came
+	Cause   string  // in words
+	TalkMS  int64   // how long the parties were connected
+	TonesHz []int   // heard, longest first
+	RX      uint64  // RTP packets received
+	Lost    uint64  // of those that were sent to us
+	MOS     float64 // of what was heard; 0 unknown
+}
+
+// MarshalJSON prints {"result":{...}}.
+func (r Result) MarshalJSON() ([]byte, error) {
+	type line struct {
+		OK      bool    `json:"ok"`
+		Status  int     `json:"status"`
+		Cause   string  `json:"cause"`
+		TalkMS  int64   `json:"talk_ms"`
+		TonesHz []int   `json:"tones_hz"`
+		RX      uint64  `json:"rx"`
+		Lost    uint64  `json:"lost"`
+		MOS     float64 `json:"mos"`
+	}
+	l := line(r)
+	if l.TonesHz == nil {
+		l.TonesHz = []int{}
+	}
+	l.MOS = math.Round(l.MOS*100) / 100
+	return json.Marshal(map[string]line{"result": l})
+}
+
+// Run opens the phone, registers it when it has a password, does the task, and closes the phone. An error means that
+// the task could not be begun or was broken off; a call that was refused is a Result.
+func (p *Phone) Run(ctx context.Context, t Task) (Result, error) {
+	if err := checkKeys(t.Talk.Press); err != nil {
+		return Result{}, err
+	}
+	calls := make(chan *Call, 16)
+	if t.Answer {
+		p.config.Answer = t.answers
+		told := p.config.Events
+		p.config.Events = func(e Event) {
+			if told != nil {
+				told(e)
+			}
+			if e.Kind == Ended && e.Call.inbound {
+				select {
+				case calls <- e.Call:
+				default: // nobody counts that many
+				}
+			}
+		}
+	}
+	if err := p.Open(ctx); err != nil {
+		return Result{}, err
+	}
+	defer p.Close()
+	if p.config.Password != "" {
+		if err := p.Register(ctx); err != nil {
+			return Result{Cause: "not registered"}, err
+		}
+	}
+	switch {
+	case t.Call != "":
+		o, err := p.Call(ctx, t.Call, t.Talk)
+		return t.judge(&o), broken(err)
+	case t.Answer:
+		return t.await(ctx, calls)
+	case t.Wait > 0:
+		select {
+		case <-time.After(t.Wait):
+		case <-ctx.Done():
+			return Result{}, ctx.Err()
+		}
+	}
+	return Result{OK: true, Status: 200, Cause: "registered"}, nil
+}
+
+// broken keeps the end of the context out of the error of a call that was hung up because of it: the result says it.
+func broken(err error) error {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// answers is the decision of an answering phone: one call at a time.
+func (t Task) answers(in Incoming) Decision {
+	if in.Active > 0 {
+		return Decision{Refuse: cause.Busy()}
+	}
+	return Decision{Talk: t.Talk}
+}
+
+// await waits for calls: for one, or for as long as was asked.
+func (t Task) await(ctx context.Context, calls <-chan *Call) (Result, error) {
+	var until <-chan time.Time
+	if t.Wait > 0 {
+		timer := time.NewTimer(t.Wait)
+		defer timer.Stop()
+		until = timer.C
+	}
+	result := Result{Cause: "no call came"}
+	for {
+		select {
+		case c := <-calls:
+			o := c.Outcome()
+			if r := t.judge(&o); !result.OK || r.OK {
+				result = r
+			}
+			if t.Wait == 0 {
+				return result, nil
+			}
+		case <-until:
+			return result, nil
+		case <-ctx.Done():
+			return result, nil
+		}
+	}
+}
+
+// judge compares what became of a call with what was asked.
+func (t Task) judge(o *Outcome) Result {
+	r := Result{Status: o.Status(), Cause: o.Cause.Words, TalkMS: o.Talk().Milliseconds(), TonesHz: o.TonesHz,
+		RX: o.Media.PacketsIn, Lost: o.Media.Lost, MOS: o.Media.MOSIn}
+	// A call that was answered and then ended by a fault is not what anybody asked for.
+	r.OK = !o.Answer.IsZero() && !o.Cause.IsRefusal() && o.Err == nil
+	if o.Err != nil {
+		r.Cause = o.Err.Error()
+	}
+	for _, hz := range t.ExpectTone {
+		if !hears(o.TonesHz, hz) && r.OK {
+			r.OK, r.Cause = false, fmt.Sprintf("%v Hz was not heard", hz)
+		}
+	}
+	return r
+}
+
+// hears tells whether a tone is among those that were heard, within 5 Hz.
+func hears(tones []int, hz float64) bool {
+	for _, t := range tones {
+		if math.Abs(float64(t)-hz) <= 5 {
+			return true
+		}
+	}
+	return false
+}
