@@ -161,28 +161,44 @@ func (f *Flow) localPort() uint16 {
 
 var errToken = errors.New("transport: no such flow")
 
-// Flow finds the flow of a token: for UDP always, for a stream while it is open.
+// Flow finds the flow of a token: a stream while it is open, UDP always, even in a later process that listens on the
+// same port.
 func (l *Layer) Flow(token []byte) (*Flow, error) {
 	if len(token) != tokenLength {
 		return nil, errToken
 	}
 	kind, id := Kind(token[0]), binary.BigEndian.Uint64(token[1:])
 	remote := netip.AddrPortFrom(netip.AddrFrom16([16]byte(token[11:27])).Unmap(), binary.BigEndian.Uint16(token[27:]))
-	if kind != UDP {
-		if f := l.streams.byID(id); f != nil && f.remote == remote {
-			return f, nil
-		}
+	if f := l.Find(kind, id, remote); f != nil {
+		return f, nil
+	}
+	if kind != UDP || remote.Port() == 0 {
 		return nil, errToken
 	}
 	port := binary.BigEndian.Uint16(token[9:])
 	for _, u := range l.udp {
 		if u.addr.Port() == port && u.reaches(remote.Addr()) > 0 {
-			if f := u.flow(remote); f.id == id {
-				return f, nil
-			}
+			return u.flow(remote), nil
 		}
 	}
 	return nil, errToken
+}
+
+// Find is the flow with a number and a remote address: a stream while it is open, UDP as long as the process lives, on
+// the listener that it came in on. nil when there is none.
+func (l *Layer) Find(k Kind, id uint64, remote netip.AddrPort) *Flow {
+	if k != UDP {
+		if f := l.streams.byID(id); f != nil && f.kind == k && f.remote == remote {
+			return f
+		}
+		return nil
+	}
+	for _, u := range l.udp {
+		if l.udpID(u.addr, remote) == id {
+			return u.flow(remote)
+		}
+	}
+	return nil
 }
 
 // udpID is the number of a pair of addresses.

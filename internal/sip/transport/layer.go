@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"dialtone/internal/sip"
 )
@@ -212,14 +213,22 @@ func (l *Layer) connectUDP(t Target) (*Flow, error) {
 	return best.flow(t.Addr), nil
 }
 
+// tcpTrial is how long a long request waits for TCP before it goes by UDP after all: some firewalls swallow what they do
+// not know.
+const tcpTrial = 2 * time.Second
+
 // Open is Connect for a request of the given size, waiting until the flow is open. RFC 3261 §18.1.1: a request that is
 // too long for a datagram goes over TCP, and over UDP all the same when the far end has no TCP; that it has none is
-// remembered for ten minutes. It blocks up to Limits.Connect: not for workers.
+// remembered for ten minutes. It blocks up to Limits.Connect, and two seconds more where TCP is swallowed: not for
+// workers.
 func (l *Layer) Open(ctx context.Context, t Target, size int) (*Flow, error) {
 	if t.Kind == UDP && size > MaxDatagram && !l.refusesTCP.has(t.Addr) {
 		long := t
 		long.Kind = TCP
-		if f, err := l.open(ctx, long); err == nil {
+		trial, cancel := context.WithTimeout(ctx, tcpTrial)
+		f, err := l.open(trial, long)
+		cancel()
+		if err == nil {
 			return f, nil
 		}
 		if ctx.Err() != nil {

@@ -442,9 +442,21 @@ func TestFlowTokens(t *testing.T) {
 			if err != nil || !got.Same(f) || got.ID() != f.ID() {
 				t.Errorf("%v: %v, %v", f, got, err)
 			}
+			if got := w.l.Find(f.Kind(), f.ID(), f.Remote()); !got.Same(f) {
+				t.Errorf("%v: found %v", f, got)
+			}
+			if got := w.l.Find(f.Kind(), f.ID(), sipAddr); got != nil {
+				t.Errorf("%v: found with another address: %v", f, got)
+			}
 		}
 		if udp.Same(tcp) || udp.Same(nil) {
 			t.Error("different flows are the same")
+		}
+		// After a restart the numbers are others; the port still tells the listener.
+		stale := udp.AppendToken(nil)
+		stale[3] ^= 1
+		if got, err := w.l.Flow(stale); err != nil || got.Remote() != udp.Remote() {
+			t.Errorf("token of an earlier process: %v, %v", got, err)
 		}
 		token := tcp.AppendToken(nil)
 		c.Close()

@@ -332,6 +332,12 @@ func TestLongRequestsLeaveUDP(t *testing.T) {
 		if got := w.l.Stats.DialFailures.Load(); got != 1 {
 			t.Errorf("tried %d times", got)
 		}
+		// Where TCP is swallowed, the wait is short.
+		to.Addr = netip.MustParseAddrPort("203.0.113.99:5060")
+		start := time.Now()
+		if f, err := w.l.Open(t.Context(), to, 2000); err != nil || f.Kind() != UDP || time.Since(start) != tcpTrial {
+			t.Errorf("TCP swallowed: %v, %v after %v", f, err, time.Since(start))
+		}
 		f, err := w.l.Send(t.Context(), Target{Kind: UDP, Addr: netip.AddrPortFrom(clientIP, 5060)}, make([]byte, 100_000))
 		if err != nil || f.Kind() != TCP {
 			t.Errorf("100 KB: %v, %v", f, err)
