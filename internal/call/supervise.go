@@ -16,6 +16,10 @@ func (c *Call) watchUntil() time.Time {
 	var next time.Time
 	if d := c.registry.config.MediaTimeout; d > 0 {
 		next = c.silenceEnds(d)
+		// Media that begins meanwhile shortens the patience: look again.
+		if look := time.Now().Add(d); look.Before(next) {
+			next = look
+		}
 	}
 	if d := c.registry.config.MaxDuration; d > 0 {
 		if end := c.facts.Answer.Add(d); next.IsZero() || end.Before(next) {
@@ -44,18 +48,23 @@ func (c *Call) watch(now time.Time) {
 	}
 }
 
+// unheardPatience is how many media timeouts a call may last in which no party was ever heard: a stream that never
+// began has not stopped (callers without media, test tools), but neither may a call that nobody is left of stay for ever.
+const unheardPatience = 10
+
 // silenceEnds is when the silence that has lasted so far, if it goes on, ends the call; zero while silence means
 // nothing. Silence is neither RTP nor RTCP from any party for d. A party that has sent RTCP before and now sends
 // nothing at all is gone even while the other one talks; on hold only such a party can be missed.
 func (c *Call) silenceEnds(d time.Duration) time.Time {
 	var end time.Time // of the earliest rule
-	all := c.watched
+	all, silent := c.watched, true
 	for _, p := range c.parties {
 		m := p.media()
 		if m == nil {
 			continue
 		}
 		heard := m.LastMedia()
+		silent = silent && heard.IsZero()
 		if heard.After(all) {
 			all = heard
 		}
@@ -65,6 +74,9 @@ func (c *Call) silenceEnds(d time.Duration) time.Time {
 	}
 	if !c.hasMedia() || c.facts.OnHold {
 		return end
+	}
+	if silent {
+		d *= unheardPatience
 	}
 	if all = all.Add(d); end.IsZero() || all.Before(end) {
 		end = all

@@ -252,9 +252,14 @@ func TestSuperviseSilence(t *testing.T) {
 	})
 }
 
+// TestSuperviseNeverAnyMedia: what never began has not stopped; ten times the patience.
 func TestSuperviseNeverAnyMedia(t *testing.T) {
 	converse(t, func(s *scene, _, _ *phone) {
-		pass(30*time.Second + time.Millisecond)
+		pass(300*time.Second - time.Millisecond)
+		if s.registry.Len() != 1 {
+			t.Fatal("ended too early")
+		}
+		pass(2 * time.Millisecond)
 		if r := s.ended(cause.MediaTimeout()); !r.End.Equal(r.Answer) {
 			t.Errorf("ended %v after the answer", r.End.Sub(r.Answer))
 		}

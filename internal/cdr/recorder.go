@@ -17,6 +17,8 @@ const askTimeout = time.Second
 type Recorder struct {
 	// Writer takes the rows.
 	Writer *Writer
+	// KeepState writes down with each row what taking the call up again needs (call.CallNegotiated.State).
+	KeepState bool
 	// TenantName is the name to print for a tenant; "" or a nil function prints its identifier. It must not block.
 	TenantName func(directory.ID) string
 	Log        *slog.Logger // nil = slog.Default()
@@ -32,9 +34,12 @@ func (r *Recorder) Observe(n call.Notice) {
 		if !n.Record.IsAnswered() {
 			return
 		}
-		state, err := n.State()
-		if err != nil { // it gets its record after a crash, but cannot be taken up again
-			r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "err", err)
+		var state []byte
+		if r.KeepState {
+			var err error
+			if state, err = n.State(); err != nil { // it gets its record after a crash, but cannot be taken up again
+				r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "err", err)
+			}
 		}
 		r.journal(n.Record, state)
 	case call.CallEnded:
@@ -45,12 +50,7 @@ func (r *Recorder) Observe(n call.Notice) {
 }
 
 func (r *Recorder) journal(record *call.Record, state []byte) {
-	row, err := Journal(r.facts(record), time.Time{}, state)
-	if err != nil {
-		r.log().Error("call is not in the journal", "call", record.ID, "err", err)
-		return
-	}
-	r.Writer.Answered(row)
+	r.Writer.AnsweredLater(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
 }
 
 func (r *Recorder) log() *slog.Logger {

@@ -69,7 +69,7 @@ func TestRecorderFollowsACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
 		w := openWriter(t, t.TempDir(), d, nil)
-		r := &Recorder{Writer: w, TenantName: func(directory.ID) string { return "default" }, Log: slog.New(slog.DiscardHandler)}
+		r := &Recorder{Writer: w, KeepState: true, TenantName: func(directory.ID) string { return "default" }, Log: slog.New(slog.DiscardHandler)}
 		ended := phoneCall()
 		running := *ended
 		running.End, running.Cause = time.Time{}, cause.Cause{}
@@ -157,7 +157,7 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 		d := newDatabase()
 		var calls *call.Registry
 		w := openWriter(t, t.TempDir(), d, func() []store.JournalTouch { return Running(calls) })
-		calls = call.NewRegistry(call.Config{Observer: &Recorder{Writer: w, Log: slog.New(slog.DiscardHandler)}})
+		calls = call.NewRegistry(call.Config{Observer: &Recorder{Writer: w, KeepState: true, Log: slog.New(slog.DiscardHandler)}})
 		mailbox := call.NewMailbox()
 		leg := calltest.NewLeg("a", mailbox)
 		leg.Session = session
@@ -197,6 +197,32 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 		}
 		if *record.TalkMS < 24_000 || *record.To != "*60" || len(record.Legs) != 1 || *record.Legs[0].Codec == "" {
 			t.Errorf("record %s", d.records[c.ID()].Body)
+		}
+		closeWriter(t, w)
+	})
+}
+
+// TestShortCallLeavesNoJournal: what is over before a row of it was saved goes to the records alone; a newer row of one
+// call replaces an older one.
+func TestShortCallLeavesNoJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDatabase()
+		w := openWriter(t, t.TempDir(), d, nil)
+		r := &Recorder{Writer: w, Log: slog.New(slog.DiscardHandler)}
+		after(tick / 2) // between two looks into the queue
+		ended := phoneCall()
+		running := *ended
+		running.End, running.Cause = time.Time{}, cause.Cause{}
+		r.Observe(call.CallAnswered{Record: &running})
+		r.Observe(call.CallNegotiated{Record: &running, State: func() ([]byte, error) {
+			t.Error("the state of a call was asked for that is not to be kept")
+			return nil, nil
+		}})
+		r.Observe(call.CallEnded{Record: ended})
+		after(2 * tick)
+		wantCounts(t, d, 0, 1)
+		if d.calls != 1 {
+			t.Errorf("the database was called %d times, want once, for the record", d.calls)
 		}
 		closeWriter(t, w)
 	})

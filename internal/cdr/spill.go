@@ -17,6 +17,23 @@ type item struct {
 	Journal *store.JournalRow   `json:"journal,omitempty"`
 	Touch   *store.JournalTouch `json:"touch,omitempty"`
 	Record  *store.RecordRow    `json:"record,omitempty"`
+
+	// A journal row that is not encoded yet; only in the queue.
+	callID string
+	encode func() (store.JournalRow, error)
+}
+
+// call is the call that the item is about, and whether it is a journal row.
+func (it *item) call() (id string, journal bool) {
+	switch {
+	case it.Journal != nil:
+		return it.Journal.CallID, true
+	case it.Record != nil:
+		return it.Record.CallID, false
+	case it.Touch != nil:
+		return it.Touch.CallID, false
+	}
+	return it.callID, true
 }
 
 // valid tells whether exactly one row is set.

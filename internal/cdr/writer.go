@@ -127,6 +127,14 @@ func (w *Writer) Answered(row store.JournalRow) {
 	w.enqueue(item{Journal: &row})
 }
 
+// AnsweredLater is Answered for a row that is encoded only when it is about to be saved: of a call that is over by then,
+// or has a newer row, never. encode runs on the Writer's goroutine.
+func (w *Writer) AnsweredLater(callID string, encode func() (store.JournalRow, error)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.enqueue(item{callID: callID, encode: encode})
+}
+
 // Finish hands over the record of a call that has ended.
 func (w *Writer) Finish(r Record) error {
 	row, err := r.Row()
@@ -186,13 +194,40 @@ func (w *Writer) enqueue(it item) {
 	}
 }
 
-// take empties the queue.
+// take empties the queue. Journal rows that something newer in it has made void are left out: most calls that last less
+// than a tick never reach the journal.
 func (w *Writer) take() []item {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	items := w.queue
 	w.queue = nil
-	return items
+	w.mu.Unlock()
+	if len(items) == 0 {
+		return nil
+	}
+	void := make(map[string]bool, len(items))
+	kept := len(items) // items[kept:] stay
+	for i := len(items) - 1; i >= 0; i-- {
+		it := items[i]
+		id, journal := it.call()
+		if journal && void[id] {
+			continue
+		}
+		if it.Touch == nil {
+			void[id] = true
+		}
+		if it.encode != nil {
+			row, err := it.encode()
+			if err != nil {
+				w.log.Error("call is not in the journal", "call", id, "err", err)
+				continue
+			}
+			it = item{Journal: &row}
+		}
+		kept--
+		items[kept] = it
+	}
+	clear(items[:kept])
+	return items[kept:]
 }
 
 func (w *Writer) count(f func(*Stats)) {

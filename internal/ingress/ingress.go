@@ -248,6 +248,7 @@ func (i *Ingress) identify(tx *transaction.Server, f *transport.Flow, m *sip.Mes
 	defer i.builders.Put(b)
 	b.Response(m, who.Status, who.Reason, transaction.NewTag())
 	if who.Verdict == auth.Challenge {
+		i.Guard.Challenged(f.Remote(), now)
 		i.Auth.AddChallenge(b, &r, &who)
 	}
 	_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))

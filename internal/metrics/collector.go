@@ -79,7 +79,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.collectSIP(value)
 	m.calls.each(func(l labels, n uint64) { value(d.calls, prometheus.CounterValue, float64(n), l[0], l[1]) })
 	m.blocked.each(func(l labels, n uint64) { value(d.blocked, prometheus.CounterValue, float64(n), l[0]) })
-	m.panics.each(func(l labels, n uint64) { value(d.panics, prometheus.CounterValue, float64(n), l[0]) })
+	panics := map[string]uint64{}
+	if m.config.Panics != nil {
+		panics = m.config.Panics()
+	}
+	m.panics.each(func(l labels, n uint64) { panics[l[0]] += n })
+	for pkg, n := range panics {
+		value(d.panics, prometheus.CounterValue, float64(n), pkg)
+	}
 	for desc, h := range map[*prometheus.Desc]*histogram{d.transactions: &m.transactions, d.mos: &m.mos} {
 		count, sum, buckets := h.read()
 		ch <- prometheus.MustNewConstHistogram(desc, count, sum, buckets)

@@ -11,7 +11,6 @@ import (
 	"dialtone/internal/location"
 	"dialtone/internal/sipleg"
 	"dialtone/internal/store"
-	"dialtone/internal/trace"
 )
 
 // bindingStore lets location keep its bindings in the store.
@@ -77,20 +76,13 @@ func flowsOf(t location.Target) []location.Flow {
 	return flows
 }
 
-// announcer publishes what happens to calls and joins their ladder.
-type announcer struct {
-	bus  *event.Bus
-	ring *trace.Ring
-	done func(*call.Record) // for metrics
-}
+// announcer publishes what happens to calls.
+type announcer struct{ bus *event.Bus }
 
 // Observe implements call.Observer.
 func (a announcer) Observe(n call.Notice) {
 	switch n := n.(type) {
 	case call.CallStarted:
-		if len(n.Record.Legs) > 0 {
-			a.ring.Join(n.Record.ID, n.Record.Legs[0].Info.SIPCallID)
-		}
 		a.publish(n.Record, callStarted{newCallEvent(n.Record)})
 	case call.CallRang:
 		a.publish(n.Record, callRang{newCallEvent(n.Record)})
@@ -101,7 +93,6 @@ func (a announcer) Observe(n call.Notice) {
 	case call.CallResumed:
 		a.publish(n.Record, callResumed{newCallEvent(n.Record)})
 	case call.CallEnded:
-		a.done(n.Record)
 		a.publish(n.Record, callEnded{newCallEvent(n.Record)})
 	}
 }

@@ -209,13 +209,16 @@ func (s *Server) buildCalls(context.Context) (err error) {
 			n := s.media.Counters()
 			return n.PacketsIn, n.PacketsOut, n.Lost
 		},
+		Panics: func() map[string]uint64 {
+			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
+		},
 	})
-	s.transactions = transaction.New(transaction.Config{})
+	s.transactions = transaction.New(transaction.Config{Answered: s.metrics.Transaction})
 	s.endpoint = sipleg.New(sipleg.Config{
 		Transactions: s.transactions, Router: router{s}, Media: s.media, Log: s.log, UserAgent: userAgent,
-		Timer: dialog.TimerPolicy{Expires: c.SIP.SessionExpires.Duration}, Join: s.ring.Join,
+		Timer: dialog.TimerPolicy{Expires: c.SIP.SessionExpires.Duration},
 	})
-	recorder := &cdr.Recorder{Writer: s.writer, Log: s.log, TenantName: func(id directory.ID) string {
+	recorder := &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, TenantName: func(id directory.ID) string {
 		if t := s.directory.Snapshot().Tenant(id); t != nil {
 			return t.Name
 		}
@@ -223,25 +226,13 @@ func (s *Server) buildCalls(context.Context) (err error) {
 	}}
 	s.exchange = exchange.New(exchange.Config{
 		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
-		Observer:     call.Observers{recorder, announcer{s.bus, s.ring, s.countCall}},
+		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, recorder, s.metrics, announcer{s.bus}},
 		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
 	})
 	return nil
 }
 
 const userAgent = "Dialtone"
-
-// countCall counts an ended call.
-func (s *Server) countCall(r *call.Record) {
-	s.metrics.CallEnded(string(r.Direction), r.Cause.Words)
-	for _, l := range r.Legs {
-		for _, st := range l.Streams {
-			if st.Kind == "audio" && st.MOSIn > 0 {
-				s.metrics.CallMOS(st.MOSIn)
-			}
-		}
-	}
-}
 
 // buildSIP binds the listeners and connects the request pipeline.
 func (s *Server) buildSIP(context.Context) (err error) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"dialtone/internal/sip"
 )
@@ -35,6 +36,7 @@ type Client struct {
 	kind    Kind
 	method  sip.Method
 	handler ClientHandler
+	began   time.Time
 
 	mu       sync.Mutex
 	state    State
@@ -60,7 +62,7 @@ func (l *Layer) Request(b *sip.Builder, f Flow, h ClientHandler) (*Client, error
 }
 
 func (l *Layer) start(key clientKey, b *sip.Builder, f Flow, h ClientHandler) (*Client, error) {
-	c := &Client{layer: l, shard: &l.shards[key.id&(shardCount-1)], key: key, flow: f, method: b.Method(), handler: h,
+	c := &Client{began: time.Now(), layer: l, shard: &l.shards[key.id&(shardCount-1)], key: key, flow: f, method: b.Method(), handler: h,
 		kind: ClientOther, state: Trying, request: b.Append(nil)}
 	if c.method == sip.INVITE {
 		c.kind, c.state = ClientInvite, Calling
@@ -154,6 +156,9 @@ func (c *Client) handleResponse(m *sip.Message) {
 	first := c.state == Calling
 	act := c.step(e, m)
 	cancel := first && e == Provisional && c.canceled
+	if e != Provisional && act&Deliver != 0 && act&(End|StartLife) != 0 && c.layer.answered != nil {
+		c.layer.answered(time.Since(c.began))
+	}
 	c.mu.Unlock()
 	if cancel {
 		c.sendCancel()

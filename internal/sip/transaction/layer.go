@@ -46,13 +46,14 @@ const shardCount = 64 // a power of two
 
 // Layer holds the transactions of one exchange.
 type Layer struct {
-	timers Timers
-	user   User
-	seed   maphash.Seed
-	base   time.Time
-	wake   chan struct{}
-	shards [shardCount]shard
-	merged [shardCount]mergeShard
+	timers   Timers
+	user     User
+	answered func(time.Duration)
+	seed     maphash.Seed
+	base     time.Time
+	wake     chan struct{}
+	shards   [shardCount]shard
+	merged   [shardCount]mergeShard
 	// Counters for metrics.
 	Stray atomic.Uint64 // responses that match no transaction
 }
@@ -69,11 +70,13 @@ type shard struct {
 type Config struct {
 	Timers Timers // zero for the defaults of RFC 3261
 	User   User
+	// Answered is told how long a request waited for its final response, on either side. May be nil.
+	Answered func(time.Duration)
 }
 
 // New makes a layer. Its timers run only while Run does.
 func New(c Config) *Layer {
-	l := &Layer{timers: c.Timers.withDefaults(), user: c.User, seed: maphash.MakeSeed(), base: time.Now(), wake: make(chan struct{}, 1)}
+	l := &Layer{timers: c.Timers.withDefaults(), user: c.User, answered: c.Answered, seed: maphash.MakeSeed(), base: time.Now(), wake: make(chan struct{}, 1)}
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.servers, s.clients = map[string]*Server{}, map[clientKey]*Client{}

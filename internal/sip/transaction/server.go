@@ -3,6 +3,7 @@ package transaction
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"dialtone/internal/sip"
 )
@@ -34,6 +35,7 @@ type Server struct {
 	flow   Flow
 	kind   Kind
 	method sip.Method
+	began  time.Time
 
 	mu       sync.Mutex
 	state    State
@@ -59,7 +61,7 @@ type reliable struct {
 }
 
 func newServer(l *Layer, s *shard, f Flow, m *sip.Message, key string) *Server {
-	tx := &Server{layer: l, shard: s, key: key, flow: f, method: m.Method(), kind: ServerOther, state: Trying}
+	tx := &Server{began: time.Now(), layer: l, shard: s, key: key, flow: f, method: m.Method(), kind: ServerOther, state: Trying}
 	if m.Method() == sip.INVITE {
 		tx.kind, tx.state = ServerInvite, Proceeding
 	}
@@ -176,6 +178,9 @@ func (tx *Server) event(e Event, res []byte) error {
 		}
 	}
 	tx.act(act, changed)
+	if changed && e != Provisional && act&Send != 0 && tx.layer.answered != nil {
+		tx.layer.answered(time.Since(tx.began))
+	}
 	h := tx.handler
 	report := act&ReportTimeout != 0 && !tx.acked
 	tx.mu.Unlock()
