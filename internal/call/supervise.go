@@ -57,7 +57,7 @@ const unheardPatience = 10
 // nothing at all is gone even while the other one talks; on hold only such a party can be missed.
 func (c *Call) silenceEnds(d time.Duration) time.Time {
 	var end time.Time // of the earliest rule
-	all, silent := c.watched, true
+	all, silent := c.watched, !c.restored // a restored call had media before
 	for _, p := range c.parties {
 		m := p.media()
 		if m == nil {
