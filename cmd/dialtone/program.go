@@ -12,7 +12,7 @@ import (
 )
 
 // programs connects the entry points.
-func programs() entryPoints { return entryPoints{serve: serve} }
+func programs() entryPoints { return entryPoints{serve: serve, phone: phone} }
 
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, o serveOptions, sys system) error {

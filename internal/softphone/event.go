@@ -3,6 +3,7 @@ package softphone
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -48,6 +49,21 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		line.Digit = string(rune(e.Digit))
 	}
 	return json.Marshal(line)
+}
+
+// String prints the event for a person: "12:30:01.250 answered 102".
+func (e Event) String() string {
+	words := []string{e.Time.Format("15:04:05.000"), string(e.Kind)}
+	if e.Number != "" {
+		words = append(words, e.Number)
+	}
+	if e.Digit != 0 {
+		words = append(words, string(rune(e.Digit)))
+	}
+	if e.Cause != "" {
+		words = append(words, "("+e.Cause+")")
+	}
+	return strings.Join(words, " ")
 }
 
 // placeholder is an address that the media session replaces.

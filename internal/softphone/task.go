@@ -52,6 +52,16 @@ func (r Result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(map[string]line{"result": l})
 }
 
+// String prints the result for a person.
+func (r Result) String() string {
+	verdict := "failed"
+	if r.OK {
+		verdict = "ok"
+	}
+	return fmt.Sprintf("%s: %d %s, talked %v, heard %v Hz, %d packets received and %d lost, MOS %.2f", verdict, r.Status, r.Cause,
+		time.Duration(r.TalkMS)*time.Millisecond, r.TonesHz, r.RX, r.Lost, r.MOS)
+}
+
 // Run opens the phone, registers it when it has a password, does the task, and closes the phone. An error means that
 // the task could not be begun or was broken off; a call that was refused is a Result.
 func (p *Phone) Run(ctx context.Context, t Task) (Result, error) {

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"dialtone/internal/media/wav"
+	"dialtone/internal/network"
+	"dialtone/internal/sip/transport"
+	"dialtone/internal/softphone"
+)
+
+// recordRate is the sampling rate of what a phone records, in Hz.
+const recordRate = 8000
+
+// longestPlay bounds a file that is played, in samples: an hour.
+const longestPlay = 3600 * recordRate
+
+// phone runs a headless phone.
+func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
+	if o.SRTP != "off" {
+		return usage("--srtp %s: this phone has no SRTP yet", o.SRTP)
+	}
+	task := softphone.Task{Call: o.Call, Answer: o.Answer, Wait: o.Wait, ExpectTone: o.ExpectTone,
+		Talk: softphone.Talk{Duration: o.Duration, Press: o.DTMF}}
+	if task.Talk.PCM, err = played(o.Play); err != nil {
+		return err
+	}
+	roots, err := authority(o.CA)
+	if err != nil {
+		return err
+	}
+	if o.Record != "" {
+		file, err := os.Create(o.Record)
+		if err != nil {
+			return fmt.Errorf("--record: %w", err)
+		}
+		defer file.Close() //nolint:errcheck // every Flush has written it
+		if task.Talk.Record, err = wav.NewWriter(file, recordRate); err != nil {
+			return err
+		}
+	}
+	say := reporter(o, sys)
+	p, err := softphone.New(softphone.Config{
+		Network: network.NewOS(network.OSConfig{}), Server: o.Server, Transport: transport.ParseKind(o.Transport),
+		User: o.User, Password: o.Password, RootCAs: roots, Insecure: o.Insecure, Codecs: o.Codec,
+		Events: func(e softphone.Event) { say(e) },
+	})
+	if err != nil {
+		return usage("%v", err)
+	}
+	result, err := p.Run(ctx, task)
+	if err != nil && !o.JSON {
+		return err
+	}
+	if err != nil {
+		result.Cause = err.Error()
+	}
+	say(result)
+	if !result.OK {
+		return errSilent
+	}
+	return nil
+}
+
+// played reads the file to be played; nil is the tone.
+func played(path string) ([]int16, error) {
+	if path == "" {
+		return nil, nil
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("--play: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // it was only read
+	pcm, err := wav.Load(file, longestPlay)
+	if err != nil {
+		return nil, fmt.Errorf("--play %s: %w", path, err)
+	}
+	return pcm, nil
+}
+
+// authority reads the certificates that the server's is verified with; nil are those of the system.
+func authority(path string) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(text) {
+		return nil, errors.New("--ca: no certificate in " + path)
+	}
+	return roots, nil
+}
+
+// reporter prints events and the result, from any goroutine.
+func reporter(o phoneOptions, sys system) func(any) {
+	var mu sync.Mutex
+	encoder := json.NewEncoder(sys.stdout)
+	return func(what any) {
+		mu.Lock()
+		defer mu.Unlock()
+		if o.JSON {
+			_ = encoder.Encode(what) // nobody is left to be told that the output is closed
+			return
+		}
+		switch what := what.(type) {
+		case softphone.Event:
+			fmt.Fprintln(sys.stdout, what)
+		case softphone.Result:
+			fmt.Fprintln(sys.stdout, what)
+		}
+	}
+}
