@@ -29,6 +29,11 @@ func (l *Layer) listenStream(c Listener) error {
 			return fmt.Errorf("listen %v %v: no certificate", c.Kind, c.Addr)
 		}
 		c.TLS = modern(c.TLS)
+		// A configuration that serves HTTP elsewhere may offer h2, which carries neither SIP nor this WebSocket.
+		c.TLS.NextProtos = nil
+		if c.Kind == WSS {
+			c.TLS.NextProtos = []string{"http/1.1"}
+		}
 	}
 	ln, err := l.c.Network.Listen(c.Addr)
 	if err != nil {

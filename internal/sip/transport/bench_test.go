@@ -25,6 +25,15 @@ func (a *answerer) HandleMessage(f *Flow, m *sip.Message) {
 func (a *answerer) HandleMalformed(*Flow, []byte, *sip.Message, error) {}
 func (a *answerer) HandleClosed(*Flow, error)                          {}
 
+// answererOfMany is an answerer for many workers.
+type answererOfMany struct{}
+
+func (answererOfMany) HandleMessage(f *Flow, m *sip.Message) {
+	_ = f.Send(sip.NewResponse(m, 200, "OK", "tag").Append(nil))
+}
+func (answererOfMany) HandleMalformed(*Flow, []byte, *sip.Message, error) {}
+func (answererOfMany) HandleClosed(*Flow, error)                          {}
+
 // echoLayer answers on loopback until the test ends.
 func echoLayer(tb testing.TB) *Layer {
 	at := netip.AddrPortFrom(loopback, 0)

@@ -16,6 +16,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -65,7 +66,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 func securePair(t *testing.T, names ...string) (server *Layer, h *recorder, client *Layer, ch *recorder) {
 	t.Helper()
 	cert, pool := certificate(t, names...)
-	config := &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }}
+	config := &tls.Config{NextProtos: []string{"h2"}, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil }}
 	at := netip.AddrPortFrom(loopback, 0)
 	n := network.NewOS(network.OSConfig{})
 	h, ch = newRecorder(), newRecorder()
@@ -148,6 +149,29 @@ func TestOldTLSIsRefused(t *testing.T) {
 		if err == nil {
 			c.Close()
 		}
+	}
+}
+
+func TestCertificateIsReplacedWhileRunning(t *testing.T) {
+	var current atomic.Pointer[tls.Certificate]
+	names := []string{"first.example", "second.example"}
+	var pools []*x509.CertPool
+	var certs []tls.Certificate
+	for _, n := range names {
+		c, p := certificate(t, n)
+		certs, pools = append(certs, c), append(pools, p)
+	}
+	l := start(t, Config{Network: network.NewOS(network.OSConfig{}), Handler: newRecorder(), Listeners: []Listener{
+		{Kind: TLS, Addr: netip.AddrPortFrom(loopback, 0), TLS: &tls.Config{
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return current.Load(), nil }}}}})
+	for i, n := range names {
+		current.Store(&certs[i])
+		c, err := tls.Dial("tcp", l.Addrs(TLS)[0].String(), &tls.Config{RootCAs: pools[i], ServerName: n})
+		if err != nil {
+			t.Errorf("%s: %v", n, err)
+			continue
+		}
+		c.Close()
 	}
 }
 
@@ -303,6 +327,35 @@ func TestWebSocketOnSomebodyElsesServer(t *testing.T) {
 	}
 	if s := <-h.news; s.flow.Role() != "phones" || s.flow.Kind() != WS {
 		t.Errorf("flow %v as %q", s.flow, s.flow.Role())
+	}
+}
+
+func TestWebSocketDoorIsImpatient(t *testing.T) {
+	for name, said := range map[string]string{
+		"nothing": "", "half a request": "GET /ws HTTP/1.1\r\nHost: x\r\n", "no upgrade": "GET /ws HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, func(c *Config) {
+					c.Listeners = append(c.Listeners, Listener{Kind: WS, Addr: netip.AddrPortFrom(anyIP, 80)})
+				})
+				c, err := w.client.Dial(t.Context(), netip.AddrPortFrom(serverIP, 80))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.Write([]byte(said))
+				if _, after := ends(c); after > 6*time.Second {
+					t.Errorf("closed after %v", after)
+				}
+				c.Close()
+				<-time.After(time.Minute)
+				w.l.streams.mu.Lock()
+				defer w.l.streams.mu.Unlock()
+				if w.l.streams.count != 0 {
+					t.Errorf("%d are still counted", w.l.streams.count)
+				}
+			})
+		})
 	}
 }
 
