@@ -102,7 +102,7 @@ func (s *Server) listening() []admin.StatusListener {
 		seen[k]++
 		out = append(out, admin.StatusListener{URL: l.Transport + "://" + l.Addr.String(), Role: string(l.Role)})
 	}
-	for _, h := range s.admin.Listeners() {
+	for _, h := range s.httpListeners() {
 		out = append(out, admin.StatusListener{URL: h.String(), Role: "http"})
 	}
 	return out
@@ -123,7 +123,7 @@ func (s *Server) SIPAddr() string {
 
 // URL is where the API is served on this machine; "" when it is not served over HTTP.
 func (s *Server) URL() string {
-	for _, h := range s.admin.Listeners() {
+	for _, h := range s.httpListeners() {
 		scheme := "http"
 		if h.TLS {
 			scheme = "https"

@@ -35,7 +35,9 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	administration, stopAdmin := context.WithCancel(work)
 	defer stopAdmin()
-	run("API", s.admin.Run, administration)
+	if s.admin != nil {
+		run("API", s.admin.Run, administration)
+	}
 
 	select {
 	case <-ctx.Done():

@@ -63,6 +63,8 @@ type Options struct {
 	Log    *slog.Logger        // nil is silent
 	// TraceBytes is the size of the ladder on disk; 0 is 64 MiB.
 	TraceBytes int64
+	// NoAPI leaves the API out: in virtual time nothing may wait for a socket of the system.
+	NoAPI bool
 }
 
 // Server is one assembled exchange.
@@ -328,6 +330,9 @@ func (s *Server) tap(f *transport.Flow, d transport.Direction, b []byte) {
 
 // buildAdmin opens the API.
 func (s *Server) buildAdmin(context.Context) error {
+	if s.options.NoAPI {
+		return nil
+	}
 	c := s.options.Config
 	key, err := secretFile(c.Data, "token.key", 32)
 	if err != nil {
