@@ -56,7 +56,7 @@ const unheardPatience = 10
 // nothing. Silence is neither RTP nor RTCP from any party for d. A party that has sent RTCP before and now sends
 // nothing at all is gone even while the other one talks; on hold only such a party can be missed.
 func (c *Call) silenceEnds(d time.Duration) time.Time {
-	var end time.Time // of the earliest rule
+	var end time.Time                     // of the earliest rule
 	all, silent := c.watched, !c.restored // a restored call had media before
 	for _, p := range c.parties {
 		m := p.media()
