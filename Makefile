@@ -1,0 +1,81 @@
+# The verbs of Dialtone. A fresh machine needs Go, a C compiler and Node.js; what the tests need beyond that is installed
+# by `make test` (Debian packages, see tools/peers).
+#
+#   make run      build everything and run a furnished throw-away server on loopback
+#   make build    bin/dialtone
+#   make test     all tests: vet, formatting, go test -race, real peers; what .ci/run calls
+#   make interop  the tests against real peers alone; LONG=1 for the long ones, RUN=regexp for some of them
+#   make check    formatting, vet, and golangci-lint where it is installed
+#   make bench    benchmarks of the paths that count, as a table beside the run before; BENCH=regexp, COUNT=n
+#   make fuzz     every fuzz target for FUZZTIME (10s); FUZZ=regexp for some of them
+#   make peers    install what the tests need
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := build
+
+GO       ?= go
+COUNT    ?= 5
+BENCH    ?= .
+FUZZ     ?= .
+FUZZTIME ?= 10s
+RUN      ?= .
+LONG     ?=
+
+# A tag gives the binary its version; without one it says the version that stands in the source.
+VERSION := $(shell git describe --tags --dirty 2>/dev/null)
+LDFLAGS := -s -w $(if $(VERSION),-X dialtone/internal/server.Version=$(VERSION))
+
+# The benchmarks whose cost is the cost of the product: parse, transaction, authenticate, register, relay, call.
+MEASURED := ./internal/sip ./internal/sip/transaction ./internal/sip/transport ./internal/sdp ./internal/rtp \
+	./internal/digest ./internal/auth ./internal/guard ./internal/registrar ./internal/location ./internal/directory \
+	./internal/dialplan ./internal/media ./internal/call ./internal/trace ./internal/store/sqlite
+
+.PHONY: run build test check vet format unit interop bench fuzz peers clean
+
+run: build
+	bin/dialtone demo
+
+build:
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/dialtone ./cmd/dialtone
+
+# Formatting and vet come first: they fail in seconds.
+test: peers
+	@$(MAKE) --no-print-directory format vet unit interop
+
+format:
+	@bad=$$(git ls-files -z '*.go' | xargs -0 gofmt -l); \
+	if [ -n "$$bad" ]; then echo "not formatted:"; echo "$$bad"; exit 1; fi; echo "gofmt: all files are formatted"
+
+vet:
+	$(GO) vet ./...
+	@echo "go vet: no findings"
+
+check: format vet
+	@if command -v golangci-lint >/dev/null; then golangci-lint run ./...; \
+	else echo "golangci-lint is not installed; left out"; fi
+
+# The race detector needs the C compiler.
+unit:
+	CGO_ENABLED=1 $(GO) run ./tools/gotest -race -shuffle=on -timeout 20m $$($(GO) list ./... | grep -v '/interop$$')
+
+# Real peers share one machine and one loopback: their tests run one after another.
+interop: build
+	DIALTONE_BIN=$(CURDIR)/bin/dialtone DIALTONE_LONG=$(LONG) \
+		$(GO) run ./tools/gotest -count=1 -v -timeout 40m -run '$(RUN)' ./interop
+
+bench:
+	@mkdir -p bin; [ ! -f bin/bench.txt ] || mv bin/bench.txt bin/bench.before.txt
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(MEASURED) > bin/bench.txt || { cat bin/bench.txt; exit 1; }
+	@$(GO) run ./tools/benchtable bin/bench.before.txt bin/bench.txt
+	@cd bench/sipgo && $(GO) test -run '^$$' -bench . -benchmem -count $(COUNT) > ../../bin/bench.sipgo.txt
+	@echo; echo "Parsers side by side:"; $(GO) run ./tools/benchtable bin/bench.sipgo.txt
+
+fuzz:
+	@tools/fuzz '$(FUZZ)' '$(FUZZTIME)'
+
+peers:
+	@tools/peers
+
+clean:
+	rm -rf bin
