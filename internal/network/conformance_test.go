@@ -322,6 +322,42 @@ func TestPollerEcho(t *testing.T) {
 	})
 }
 
+func TestPollerBurstAndGiants(t *testing.T) {
+	networks(t, func(t *testing.T, n Network) {
+		p, err := n.NewPoller(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		w, err := p.Open(netip.AddrPortFrom(loop4, 0), &echo{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := listenPacket(t, n, loop4)
+		const count = 200
+		var out []Packet
+		for i := range count {
+			if i%20 == 0 {
+				out = append(out, Packet{Data: make([]byte, pollDatagram+1), Addr: w.LocalAddr()})
+			}
+			size := 1
+			if i == 7 {
+				size = 1500
+			}
+			out = append(out, Packet{Data: bytes.Repeat([]byte{byte(i)}, size), Addr: w.LocalAddr()})
+		}
+		client.WriteBatch(out)
+		for i, got := range readN(t, client, count) {
+			if got.Data[0] != byte(i) || len(got.Data) != 1 && i != 7 {
+				t.Fatalf("datagram %d: %d bytes of %d", i, len(got.Data), got.Data[0])
+			}
+		}
+		if o, ok := n.(*OS); ok && (o.Truncated() != count/20 || o.Dropped() != 0) {
+			t.Errorf("%d truncated, %d dropped", o.Truncated(), o.Dropped())
+		}
+	})
+}
+
 // gate is a handler that says when it runs and waits to be let go.
 type gate struct{ in, out chan struct{} }
 
@@ -487,6 +523,9 @@ func TestStream(t *testing.T) {
 				c.(interface{ CloseWrite() error }).CloseWrite()
 			})
 			got, err := io.ReadAll(c)
+			if addrPort(c.LocalAddr()).Addr() != ip || addrPort(c.RemoteAddr()) != addrPort(l.Addr()) {
+				t.Errorf("from %v to %v", c.LocalAddr(), c.RemoteAddr())
+			}
 			if err != nil || !bytes.Equal(got, sent) {
 				t.Errorf("%d bytes of %d came back, %v", len(got), len(sent), err)
 			}

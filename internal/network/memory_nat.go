@@ -150,7 +150,11 @@ func (n *NAT) outbound(stream bool, src, dst netip.AddrPort, now time.Time) (net
 		if mp != nil {
 			delete(n.in, portKey{stream, mp.port})
 		}
-		mp = &mapping{key: k, port: n.freePort(stream, src.Port(), now), filter: map[netip.AddrPort]struct{}{}}
+		port := n.freePort(stream, src.Port(), now)
+		if port == 0 {
+			return netip.AddrPort{}, false
+		}
+		mp = &mapping{key: k, port: port, filter: map[netip.AddrPort]struct{}{}}
 		n.out[k] = mp
 		n.in[portKey{stream, mp.port}] = mp
 	}
@@ -159,9 +163,10 @@ func (n *NAT) outbound(stream bool, src, dst netip.AddrPort, now time.Time) (net
 	return netip.AddrPortFrom(n.c.Public, mp.port), true
 }
 
-// freePort takes a public port that differs from the inside one, so that nothing works by luck.
+// freePort takes a public port that differs from the inside one, so that nothing works by luck; 0 when
+// all are in use.
 func (n *NAT) freePort(stream bool, inside uint16, now time.Time) uint16 {
-	for {
+	for range 1 << 16 {
 		n.next++
 		if n.next < 1024 || n.next == inside {
 			continue
@@ -175,6 +180,7 @@ func (n *NAT) freePort(stream bool, inside uint16, now time.Time) uint16 {
 			return n.next
 		}
 	}
+	return 0
 }
 
 // inbound finds the inside address of what comes back; the caller holds the lock.

@@ -118,6 +118,10 @@ func (h *Host) deliver(p path, d []byte, fate Fate) {
 		return
 	}
 	if s.handler != nil {
+		if len(d) > pollDatagram {
+			fate = TooLong
+			return
+		}
 		m.calls = append(m.calls, call{s: s, p: Packet{Data: slices.Clone(d), Addr: p.from}})
 		return
 	}

@@ -547,3 +547,67 @@ func TestFailurePrintsSeed(t *testing.T) {
 		t.Errorf("seed %d, log %q", m.Seed(), r.log)
 	}
 }
+
+func TestPortsAreClaimed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMemory(MemoryConfig{Seed: 1, Test: t})
+		h := m.Host(ipA, netip.MustParseAddr("2001:db8::1"))
+		at := func(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+		for _, c := range []struct {
+			addr string
+			want error
+		}{
+			{"0.0.0.0:5060", nil},
+			{"192.0.2.1:5060", syscall.EADDRINUSE},
+			{"[::]:5060", syscall.EADDRINUSE},
+			{"[2001:db8::1]:5060", nil},
+			{"[2001:db8::1]:5060", syscall.EADDRINUSE},
+			{"192.0.2.1:5070", nil},
+			{"127.0.0.1:5070", nil},
+			{"0.0.0.0:5070", syscall.EADDRINUSE},
+			{"198.51.100.2:5080", syscall.EADDRNOTAVAIL},
+		} {
+			if _, err := h.ListenPacket(at(c.addr), false); !errors.Is(err, c.want) {
+				t.Errorf("%s: %v, want %v", c.addr, err, c.want)
+			}
+			if _, err := h.Listen(at(c.addr)); !errors.Is(err, c.want) {
+				t.Errorf("%s, stream: %v, want %v", c.addr, err, c.want)
+			}
+		}
+		l, err := h.Listen(at("192.0.2.1:9"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := m.Host(ipB).Dial(t.Context(), at("192.0.2.1:9"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close() // before it was accepted: reset
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("a stream that was never accepted: %v", err)
+		}
+	})
+}
+
+func TestNATPortsAreReused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := NewMemory(MemoryConfig{Seed: 1, Test: t})
+		nat := m.NAT(NATConfig{Public: ipA, Mapping: AddressAndPortDependent, Timeout: time.Second})
+		phone := bindAt(t, nat.Host(netip.MustParseAddr("10.0.0.5")), 5060)
+		server := bindAt(t, m.Host(ipB), 5060)
+		for i := range 70_000 { // more than there are ports, but never at the same time
+			phone.WriteTo([]byte("x"), netip.AddrPortFrom(ipC, uint16(i%60_000+1)))
+			if i%10_000 == 0 {
+				<-time.After(2 * time.Second)
+			}
+		}
+		phone.WriteTo([]byte("x"), netip.AddrPortFrom(ipB, 5060))
+		readN(t, server, 1)
+		for i := range 70_000 {
+			phone.WriteTo([]byte("x"), netip.AddrPortFrom(ipC, uint16(i%65_535+1)))
+		}
+		if len(nat.in) > 65_000 || len(nat.in) != len(nat.out) {
+			t.Errorf("%d ports of %d mappings", len(nat.in), len(nat.out))
+		}
+	})
+}

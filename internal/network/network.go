@@ -66,7 +66,8 @@ type PacketHandler interface {
 
 // Poller serves many datagram sockets on few threads.
 type Poller interface {
-	// Open binds addr and calls h for what arrives. Port 0 takes any free port.
+	// Open binds addr and calls h for what arrives. Port 0 takes any free port. Datagrams longer than an Ethernet jumbo
+	// frame (9,216 bytes) are thrown away.
 	Open(addr netip.AddrPort, h PacketHandler) (PacketWriter, error)
 	// Close ends the workers and every socket that is still open.
 	Close() error

@@ -103,7 +103,7 @@ func (o *OS) Dial(ctx context.Context, addr netip.AddrPort) (net.Conn, error) {
 // NewPoller implements Network.
 func (o *OS) NewPoller(workers int) (Poller, error) {
 	if o.portable {
-		return newPortablePoller(), nil
+		return newPortablePoller(o), nil
 	}
 	return newFastPoller(o, max(workers, 1))
 }

@@ -66,6 +66,7 @@ func (p *portableConn) CloseLater()         { p.c.Close() }
 
 // portablePoller serves each socket with a goroutine of its own.
 type portablePoller struct {
+	o  *OS
 	wg sync.WaitGroup
 
 	mu     sync.Mutex
@@ -73,8 +74,8 @@ type portablePoller struct {
 	closed bool
 }
 
-func newPortablePoller() *portablePoller {
-	return &portablePoller{open: map[*portableSocket]struct{}{}}
+func newPortablePoller(o *OS) *portablePoller {
+	return &portablePoller{o: o, open: map[*portableSocket]struct{}{}}
 }
 
 // portableSocket is one polled socket. busy is held while the handler runs, so that Close can wait for it.
@@ -121,13 +122,17 @@ func (p *portablePoller) Close() error {
 }
 
 func (s *portableSocket) run() {
-	buf := make([]byte, pollDatagram)
+	buf := make([]byte, pollDatagram+1)
 	ps := make([]Packet, 1)
 	for {
 		ps[0].Data = buf
 		n, err := s.ReadBatch(ps)
 		if err != nil {
 			return
+		}
+		if len(ps[0].Data) > pollDatagram {
+			s.p.o.cut.Add(1)
+			continue
 		}
 		s.busy.Lock()
 		select {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -48,7 +49,7 @@ func (l *Layer) listenStream(c Listener) error {
 			ReadHeaderTimeout: l.limits.Handshake,
 			IdleTimeout:       l.limits.Handshake,
 			MaxHeaderBytes:    16 << 10,
-			ErrorLog:          nil,
+			ErrorLog:          slog.NewLogLogger(l.log.Handler(), slog.LevelDebug),
 		}
 		s.web.SetKeepAlivesEnabled(false)
 	}
