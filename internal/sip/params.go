@@ -94,8 +94,11 @@ func (p Params) check() error {
 		if !isToken(it.name) || it.has && len(it.value) == 0 {
 			return errParams
 		}
+		if it.has && it.value[0] == '"' {
+			continue // a quoted string may hold anything, as +sip.instance="<urn:...>" does (RFC 5626 §4.1)
+		}
 		for _, c := range it.value {
-			if c == '<' || c == '>' || c == ',' && it.value[0] != '"' {
+			if c == '<' || c == '>' || c == ',' {
 				return errParams
 			}
 		}
