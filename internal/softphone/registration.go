@@ -318,8 +318,8 @@ func (r *registration) keepAlive() {
 	if r.phone.config.Transport.Reliable() {
 		low, high = 95*time.Second, 120*time.Second
 	}
-	if r.flowTimer > 0 { // §4.4: between 80 and 100 % of the server's Flow-Timer
-		low, high = r.flowTimer*8/10, r.flowTimer
+	if r.flowTimer > 0 { // §4.4: no later than the server's Flow-Timer, of which between 80 and 100 % are taken
+		low, high = min(low, r.flowTimer*8/10), min(high, r.flowTimer)
 	}
 	if r.alive != nil {
 		r.alive.Stop()
