@@ -87,7 +87,9 @@ func (t *Table) Lookup(dst []Binding, aor AOR, now time.Time) []Binding {
 		}
 	}
 	s.mu.Unlock()
-	slices.SortStableFunc(dst[first:], compareBindings)
+	if len(dst) > first+1 {
+		slices.SortStableFunc(dst[first:], compareBindings)
+	}
 	return dst
 }
 

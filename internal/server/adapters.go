@@ -43,8 +43,7 @@ type locator struct {
 // Targets implements exchange.Locator. Of an instance with several flows (RFC 5626) the best is rung; the others are
 // what its path falls back on.
 func (l locator) Targets(tenant directory.ID, line *directory.Line) []call.Target {
-	var space [8]location.Binding
-	bindings := l.locations.Lookup(space[:0], location.AOR{Tenant: tenant, Line: line.ID}, time.Now())
+	bindings := l.locations.Lookup(nil, location.AOR{Tenant: tenant, Line: line.ID}, time.Now())
 	if len(bindings) == 0 {
 		return nil
 	}

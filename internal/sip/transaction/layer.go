@@ -80,7 +80,6 @@ func New(c Config) *Layer {
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.servers, s.clients = map[string]*Server{}, map[clientKey]*Client{}
-		s.wheel.init(0)
 		l.merged[i].m = map[uint64]*Server{}
 	}
 	return l

@@ -262,7 +262,7 @@ func (tx *Server) expire(which uint8, tick int64) {
 func (t *timer) linkedIn(s *shard) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return t.linked()
+	return t.linked
 }
 
 // handleAck takes the ACK for a final response other than 2xx; false when the ACK is not for this transaction.

@@ -10,49 +10,47 @@ const (
 )
 
 type wheel struct {
-	slots [wheelSlots]timer // heads of ring lists
-	tick  int64             // the last tick that was served
+	slots [wheelSlots]*timer // heads of doubly linked lists
+	tick  int64              // the last tick that was served
 	count int
 }
 
 // timer is one entry of a wheel, part of what it belongs to.
 type timer struct {
-	next, prev *timer
-	due        int64 // tick
+	next, prev *timer // prev is nil at the head
+	due        int64  // tick
 	owner      expirer
 	which      uint8
+	linked     bool
 }
 
 // expirer is told that a timer has fired. The call comes without any lock.
 type expirer interface{ expire(which uint8, tick int64) }
 
-func (w *wheel) init(now int64) {
-	for i := range w.slots {
-		h := &w.slots[i]
-		h.next, h.prev = h, h
-	}
-	w.tick = now
-}
-
-func (t *timer) linked() bool { return t.next != nil }
-
 func (w *wheel) set(t *timer, due int64) {
-	if t.linked() {
-		w.stop(t)
+	w.stop(t)
+	t.due, t.linked = max(due, w.tick+1), true
+	head := &w.slots[t.due%wheelSlots]
+	if t.next = *head; t.next != nil {
+		t.next.prev = t
 	}
-	t.due = max(due, w.tick+1)
-	h := &w.slots[t.due%wheelSlots]
-	t.prev, t.next = h.prev, h
-	h.prev.next, h.prev = t, t
+	*head = t
 	w.count++
 }
 
 func (w *wheel) stop(t *timer) {
-	if !t.linked() {
+	if !t.linked {
 		return
 	}
-	t.prev.next, t.next.prev = t.next, t.prev
-	t.next, t.prev = nil, nil
+	if t.prev != nil {
+		t.prev.next = t.next
+	} else {
+		w.slots[t.due%wheelSlots] = t.next
+	}
+	if t.next != nil {
+		t.next.prev = t.prev
+	}
+	t.next, t.prev, t.linked = nil, nil, false
 	w.count--
 }
 
@@ -64,8 +62,7 @@ func (w *wheel) advance(now int64, out []*timer) []*timer {
 	}
 	// After a pause longer than a turn every slot is visited once.
 	for from := max(w.tick+1, now-wheelSlots+1); from <= now; from++ {
-		h := &w.slots[from%wheelSlots]
-		for t := h.next; t != h; {
+		for t := w.slots[from%wheelSlots]; t != nil; {
 			next := t.next
 			if t.due <= now {
 				w.stop(t)
