@@ -35,6 +35,7 @@ func serve(ctx context.Context, o serveOptions, sys system) error {
 	if err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // what migrations and loading have left behind
 	greet(sys.stdout, s, c.Data)
 	return s.Run(ctx)
 }
