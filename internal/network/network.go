@@ -76,7 +76,8 @@ type Poller interface {
 // Network opens sockets.
 type Network interface {
 	// ListenPacket binds a datagram socket. Shared sockets may be opened several times for one address: they share the
-	// port (SO_REUSEPORT) and the system gives each remote address one of them.
+	// port (SO_REUSEPORT) and the system gives each remote address one of them. Where the system cannot do that, the
+	// second one fails with errors.ErrUnsupported.
 	ListenPacket(addr netip.AddrPort, shared bool) (PacketConn, error)
 	// Listen binds a stream (TCP) listener.
 	Listen(addr netip.AddrPort) (net.Listener, error)

@@ -2,11 +2,13 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -67,6 +69,9 @@ func (o *OS) ListenPacket(addr netip.AddrPort, shared bool) (PacketConn, error) 
 	lc := net.ListenConfig{Control: packetControl(shared)}
 	pc, err := lc.ListenPacket(context.Background(), family("udp", addr.Addr()), addr.String())
 	if err != nil {
+		if shared && !fastPath && errors.Is(err, syscall.EADDRINUSE) {
+			err = fmt.Errorf("shared port: %w", errors.ErrUnsupported)
+		}
 		return nil, fmt.Errorf("listen udp %v: %w", addr, err)
 	}
 	c := pc.(*net.UDPConn)

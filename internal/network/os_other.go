@@ -18,7 +18,7 @@ func newSendBatch() *sendBatch { return &sendBatch{} }
 func newFastConn(*OS, *net.UDPConn) (PacketConn, error) { return nil, errors.ErrUnsupported }
 func newFastPoller(*OS, int) (Poller, error)            { return nil, errors.ErrUnsupported }
 
-// packetControl: without SO_REUSEPORT a second shared socket fails to bind, and its caller runs one worker.
+// packetControl sets nothing: a second shared socket fails to bind, and its caller runs one worker.
 func packetControl(bool) func(string, string, syscall.RawConn) error { return nil }
 
 func growReceive(c *net.UDPConn, n int) { c.SetReadBuffer(n) }
