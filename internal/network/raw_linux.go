@@ -13,10 +13,12 @@ import "runtime"
 // (GODEBUG=asyncpreemptoff=1), the time limit does the same a little later.
 const rawWait = 2
 
-// rawEnter asks for leave to wait so. A thread inside a raw wait keeps its P, so two Ps are always left for everybody
-// else: with GOMAXPROCS up to 2 there are no raw waits at all.
+// rawEnter asks for leave to wait so. A thread inside a raw wait uses no processor but keeps its P, which nobody else
+// can run on meanwhile. So raw waits take only Ps that are there beyond the processors of the machine: with GOMAXPROCS
+// as it is by default there are none, and a program that wants them sets GOMAXPROCS to the number of processors plus
+// that of its busy readers.
 func (o *OS) rawEnter() bool {
-	if int(o.rawWaits.Add(1)) <= runtime.GOMAXPROCS(0)-2 {
+	if int(o.rawWaits.Add(1)) <= runtime.GOMAXPROCS(0)-runtime.NumCPU() {
 		return true
 	}
 	o.rawWaits.Add(-1)
