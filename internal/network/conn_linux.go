@@ -26,6 +26,9 @@ type fastConn struct {
 	names [batchCap]sockaddr
 	poll  unix.PollFd
 	want  int
+	many  bool // more than one datagram is likely to be there
+	dry   bool // this batch found nothing at first
+	name  uint32
 	got   int
 	errno syscall.Errno
 }
@@ -62,7 +65,7 @@ func (f *fastConn) ReadBatch(ps []Packet) (int, error) {
 		f.iovs[i].Base = unsafe.SliceData(ps[i].Data)
 		f.iovs[i].Len = uint64(len(ps[i].Data))
 	}
-	f.want = n
+	f.want, f.dry = n, false
 	for {
 		if !f.receiveSoon() {
 			if err := f.raw.Read(f.read); err != nil {
@@ -81,6 +84,9 @@ func (f *fastConn) ReadBatch(ps []Packet) (int, error) {
 		}
 		// Anything else is an ICMP error of an earlier datagram, or a passing lack of memory.
 	}
+	// One datagram costs less with recvfrom than with recvmmsg. What came after a wait is likely to be alone; what was
+	// there at once is not.
+	f.many = f.got > 1 || !f.dry && !f.many
 	for i := range f.got {
 		ps[i].Data = ps[i].Data[:f.msgs[i].n]
 		ps[i].Addr = f.names[i].take(&f.o.zones)
@@ -115,21 +121,41 @@ func (f *fastConn) receiveSoon() bool {
 
 // receive is one attempt; false makes the runtime wait until the socket is readable.
 func (f *fastConn) receive(fd uintptr) bool {
-	for i := range f.want {
-		f.msgs[i].hdr.Namelen = uint32(len(f.names[i]))
-	}
 	for {
-		k, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&f.msgs[0])), uintptr(f.want),
-			unix.MSG_DONTWAIT, 0, 0)
+		var k uintptr
+		var errno syscall.Errno
+		if f.many && f.want > 1 {
+			k, errno = f.receiveMany(fd)
+		} else {
+			k, errno = f.receiveOne(fd)
+		}
 		switch errno {
 		case syscall.EINTR:
 			continue
 		case syscall.EAGAIN:
+			f.dry = true
 			return false
 		}
 		f.got, f.errno = int(k), errno
 		return true
 	}
+}
+
+func (f *fastConn) receiveMany(fd uintptr) (uintptr, syscall.Errno) {
+	for i := range f.want {
+		f.msgs[i].hdr.Namelen = uint32(len(f.names[i]))
+	}
+	k, _, errno := syscall.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&f.msgs[0])), uintptr(f.want),
+		unix.MSG_DONTWAIT, 0, 0)
+	return k, errno
+}
+
+func (f *fastConn) receiveOne(fd uintptr) (uintptr, syscall.Errno) {
+	f.name = uint32(len(f.names[0]))
+	n, _, errno := syscall.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(f.iovs[0].Base)),
+		uintptr(f.iovs[0].Len), unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&f.names[0])), uintptr(unsafe.Pointer(&f.name)))
+	f.msgs[0].n = uint32(n)
+	return 1, errno
 }
 
 // Close implements PacketWriter.

@@ -11,7 +11,7 @@ import (
 
 // TestRawWaitLetsTheCollectorIn keeps a worker in the wait that the scheduler does not know of, and collects beside it.
 func TestRawWaitLetsTheCollectorIn(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU()+2))
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.NumCPU() + 2))
 	n := NewOS(OSConfig{})
 	if !n.rawEnter() {
 		t.Fatal("no raw wait with two processors to spare")
