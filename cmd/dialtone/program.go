@@ -8,11 +8,12 @@ import (
 	"runtime/debug"
 
 	"dialtone/internal/config"
+	"dialtone/internal/demo"
 	"dialtone/internal/server"
 )
 
 // programs connects the entry points.
-func programs() entryPoints { return entryPoints{serve: serve, phone: phone} }
+func programs() entryPoints { return entryPoints{serve: serve, demo: runDemo, phone: phone} }
 
 // serve runs the server until ctx ends.
 func serve(ctx context.Context, o serveOptions, sys system) error {
@@ -38,6 +39,13 @@ func serve(ctx context.Context, o serveOptions, sys system) error {
 	debug.FreeOSMemory() // what migrations and loading have left behind
 	greet(sys.stdout, s, c.Data)
 	return s.Run(ctx)
+}
+
+// runDemo runs the demonstration until ctx ends.
+func runDemo(ctx context.Context, sys system) error {
+	tuneGC(sys.getenv)
+	log := slog.New(slog.NewTextHandler(sys.stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return demo.Run(ctx, demo.Options{Out: sys.stdout, Getenv: sys.getenv, Log: log})
 }
 
 // tuneGC keeps memory close to what calls need. The tables that an idle exchange holds (guard, nonces, ladder) are most

@@ -82,41 +82,44 @@ type announcer struct{ bus *event.Bus }
 func (a announcer) Observe(n call.Notice) {
 	switch n := n.(type) {
 	case call.CallStarted:
-		a.publish(n.Record, callStarted{newCallEvent(n.Record)})
+		a.publish(n.Record, callStarted{newCallData(n.Record)})
 	case call.CallRang:
-		a.publish(n.Record, callRang{newCallEvent(n.Record)})
+		a.publish(n.Record, callRang{newCallData(n.Record)})
 	case call.CallAnswered:
-		a.publish(n.Record, callAnswered{newCallEvent(n.Record)})
+		a.publish(n.Record, callAnswered{newCallData(n.Record)})
 	case call.CallHeld:
-		a.publish(n.Record, callHeld{newCallEvent(n.Record)})
+		a.publish(n.Record, callHeld{newCallData(n.Record)})
 	case call.CallResumed:
-		a.publish(n.Record, callResumed{newCallEvent(n.Record)})
+		a.publish(n.Record, callResumed{newCallData(n.Record)})
 	case call.CallEnded:
-		a.publish(n.Record, callEnded{newCallEvent(n.Record)})
+		a.publish(n.Record, callEnded{newCallData(n.Record)})
 	}
 }
 
 func (a announcer) publish(r *call.Record, d event.Data) { a.bus.Publish(r.Tenant.String(), r.ID, d) }
 
-// callEvent is the payload of every event of a call.
-type callEvent struct {
+// CallData is the payload of every event of a call.
+type CallData struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
 	Direction string `json:"direction"`
 	Cause     string `json:"cause,omitempty"` // words, once it has ended
 }
 
-func newCallEvent(r *call.Record) callEvent {
-	return callEvent{From: r.From.Number, To: r.Dialled, Direction: string(r.Direction), Cause: r.Cause.Words}
+// Call makes the payload known whatever the event.
+func (d CallData) Call() CallData { return d }
+
+func newCallData(r *call.Record) CallData {
+	return CallData{From: r.From.Number, To: r.Dialled, Direction: string(r.Direction), Cause: r.Cause.Words}
 }
 
 type (
-	callStarted  struct{ callEvent }
-	callRang     struct{ callEvent }
-	callAnswered struct{ callEvent }
-	callHeld     struct{ callEvent }
-	callResumed  struct{ callEvent }
-	callEnded    struct{ callEvent }
+	callStarted  struct{ CallData }
+	callRang     struct{ CallData }
+	callAnswered struct{ CallData }
+	callHeld     struct{ CallData }
+	callResumed  struct{ CallData }
+	callEnded    struct{ CallData }
 )
 
 func (callStarted) EventType() string  { return "call.started" }

@@ -68,8 +68,10 @@ func (l live) Hangup(id string) bool {
 }
 
 // Status implements admin.Live.
-func (l live) Status() admin.Status {
-	s := l.s
+func (l live) Status() admin.Status { return l.s.Status() }
+
+// Status tells how the server is.
+func (s *Server) Status() admin.Status {
 	counts := s.directory.Snapshot().Counts()
 	st := admin.Status{Version: Version, Node: s.options.Config.Node, State: "running", Started: cdr.Time{Time: s.started}, Data: s.options.Config.Data,
 		Calls: s.exchange.Calls().Len(), Registrations: s.locations.Count(), Tenants: counts.Tenants, Lines: counts.Lines}

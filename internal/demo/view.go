@@ -1,0 +1,87 @@
+package demo
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"dialtone/internal/call"
+	"dialtone/internal/event"
+	"dialtone/internal/location"
+	"dialtone/internal/server"
+)
+
+// view shows what is going on, a line for each thing that happens and a table now and then.
+type view struct {
+	server *server.Server
+	out    io.Writer
+}
+
+// tableEvery is how often the table of calls is printed.
+const tableEvery = 10 * time.Second
+
+func newView(s *server.Server, out io.Writer) *view { return &view{s, out} }
+
+func (v *view) run(ctx context.Context) {
+	sub := v.server.Events().Subscribe(event.Scope{AllTenants: true})
+	defer sub.Close()
+	tick := time.NewTicker(tableEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			v.table()
+		case e, ok := <-sub.Events():
+			if !ok {
+				return
+			}
+			v.show(e)
+		}
+	}
+}
+
+// show prints one event.
+func (v *view) show(e event.Event) {
+	line := ""
+	switch {
+	case e.Type == "registration.added":
+		if r, ok := e.Data.(location.Registered); ok {
+			line = "registered " + r.Device + " from " + r.Source
+		}
+	case strings.HasPrefix(e.Type, "call."):
+		d, ok := e.Data.(interface{ Call() server.CallData })
+		if !ok {
+			return
+		}
+		c := d.Call()
+		what := strings.TrimPrefix(e.Type, "call.")
+		line = fmt.Sprintf("%-4s -> %-4s %s", c.From, c.To, what)
+		if c.Cause != "" {
+			line += ": " + c.Cause
+		}
+	}
+	if line != "" {
+		fmt.Fprintf(v.out, "%s  %s\n", e.Time.Local().Format("15:04:05"), line)
+	}
+}
+
+// table prints the calls in progress.
+func (v *view) table() {
+	calls := v.server.Calls().Records()
+	slices.SortFunc(calls, func(a, b *call.Record) int { return cmp.Compare(a.ID, b.ID) })
+	status := v.server.Status()
+	fmt.Fprintf(v.out, "          -- %d calls, %d registrations --\n", status.Calls, status.Registrations)
+	for _, r := range calls {
+		state := "ringing"
+		if r.IsAnswered() {
+			state = "talking for " + time.Since(r.Answer).Round(time.Second).String()
+		}
+		fmt.Fprintf(v.out, "          %-4s %-10s -> %-4s %-10s %s\n", r.From.Number, r.From.Name, r.Dialled, r.To.Name, state)
+	}
+}
