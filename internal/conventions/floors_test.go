@@ -33,7 +33,7 @@ func floors() map[string]int {
 
 		"internal/ingress": 5, "internal/admin": 5, "internal/provision": 5, "internal/automation": 5, "web": 5,
 
-		"internal/server": 6, "internal/teltest": 7, "cmd": 7, "examples": 7, "interop": 7,
+		"internal/server": 6, "internal/demo": 6, "internal/teltest": 7, "cmd": 7, "examples": 7, "interop": 7,
 		"internal/conventions": 7, "tools": 7,
 	}
 }
@@ -59,7 +59,7 @@ func edges() map[string][]string {
 		"internal/report":          {"internal/cdr", "internal/store"},
 		"internal/cdr":             {"internal/store"},
 		"internal/rating":          {"internal/store"},
-		"internal/server":          {"internal/server"},
+		"internal/demo":            {"internal/server"},
 	}
 	for dir, floor := range floors() {
 		switch {

@@ -102,6 +102,9 @@ func (p *path) registered(flow location.Flow) *transport.Flow {
 		}
 		return nil
 	}
+	if f := p.s.transport.UDPFrom(flow.Local, flow.Remote); f != nil {
+		return f
+	}
 	f, err := p.s.transport.Connect(transport.Target{Kind: transport.UDP, Addr: flow.Remote})
 	if err != nil {
 		return nil

@@ -201,6 +201,17 @@ func (l *Layer) Find(k Kind, id uint64, remote netip.AddrPort) *Flow {
 	return nil
 }
 
+// UDPFrom is the way to remote over the datagram listener with the port of local: behind a NAT, a phone hears only the
+// port that it has spoken to, also after a restart. nil when there is no such listener.
+func (l *Layer) UDPFrom(local, remote netip.AddrPort) *Flow {
+	for _, u := range l.udp {
+		if u.addr.Port() == local.Port() && u.reaches(remote.Addr()) > 0 {
+			return u.flow(remote)
+		}
+	}
+	return nil
+}
+
 // udpID is the number of a pair of addresses.
 func (l *Layer) udpID(local, remote netip.AddrPort) uint64 {
 	return maphash.Comparable(l.seed, [2]netip.AddrPort{local, remote})
