@@ -227,6 +227,14 @@ func (c *Call) Press(keys string) error {
 	return nil
 }
 
+// Info sends a body inside the dialog (RFC 6086); the other party learns it as an event.
+func (c *Call) Info(contentType string, body []byte) error {
+	if !c.mailbox.Post(call.Do{F: func() { c.leg.Info(contentType, body) }}) {
+		return ErrOver
+	}
+	return nil
+}
+
 // Digits are the keys that the other party has pressed so far.
 func (c *Call) Digits() string {
 	c.mu.Lock()

@@ -18,8 +18,9 @@ const (
 	Called       Kind = "incoming"     // the phone is called
 	Ringing      Kind = "ringing"      // the other party is alerted, or this one is
 	Answered     Kind = "answered"
-	DTMF         Kind = "dtmf" // a key was pressed by the other party
-	Held         Kind = "held" // by the other party
+	DTMF         Kind = "dtmf"     // a key was pressed by the other party
+	Informed     Kind = "informed" // the other party sent a body inside the dialog
+	Held         Kind = "held"     // by the other party
 	Resumed      Kind = "resumed"
 	Ended        Kind = "ended"
 )
@@ -32,6 +33,7 @@ type Event struct {
 	Number string // of the other party
 	Status int    // SIP status, where there is one
 	Digit  byte   // of DTMF
+	Body   []byte // of Informed
 	Cause  string // words of Ended and Unregistered
 }
 

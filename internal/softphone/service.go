@@ -269,6 +269,8 @@ func (c *Call) take(k *call.Call, e call.Event) cause.Cause {
 		c.digits = append(c.digits, e.Digit)
 		c.mu.Unlock()
 		c.phone.tell(Event{Kind: DTMF, Call: c, Number: c.Number, Digit: e.Digit})
+	case call.Informed:
+		c.phone.tell(Event{Kind: Informed, Call: c, Number: c.Number, Body: e.Body})
 	case call.Updated:
 		c.updated(k, e)
 	case call.Answered:

@@ -102,8 +102,10 @@ func (p *Phone) answer(softphone.Incoming) softphone.Decision {
 }
 
 func (p *Phone) event(e softphone.Event) {
+	kept := e
+	kept.Call = nil // so that a call that is over can go
 	p.mu.Lock()
-	p.events = append(p.events, e)
+	p.events = append(p.events, kept)
 	p.mu.Unlock()
 	if e.Kind == softphone.Called {
 		select {
@@ -113,15 +115,37 @@ func (p *Phone) event(e softphone.Event) {
 	}
 }
 
+// forget lets go of what was kept of events and calls.
+func (p *Phone) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.events = nil
+	for len(p.calls) > 0 {
+		<-p.calls
+	}
+}
+
 // Events are those so far, without their times and calls: "ringing 102".
 func (p *Phone) Events() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	out := make([]string, len(p.events))
 	for i, e := range p.events {
-		e.Call = nil
 		if out[i] = string(e.Kind); e.Number != "" {
 			out[i] += " " + e.Number
+		}
+	}
+	return out
+}
+
+// Bodies are those that the other parties have sent inside dialogs, in the order in which they came.
+func (p *Phone) Bodies() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var out []string
+	for _, e := range p.events {
+		if e.Kind == softphone.Informed {
+			out = append(out, string(e.Body))
 		}
 	}
 	return out
