@@ -90,6 +90,7 @@ type Server struct {
 	exchange     *exchange.Exchange
 	metrics      *metrics.Metrics
 	admin        *admin.Server
+	rush         rush
 	background   sync.WaitGroup // look-ups and connections that a path waits for
 	closers      []func() error // in the order in which they were opened
 }
@@ -138,6 +139,9 @@ func (s *Server) openStore(ctx context.Context) error {
 	s.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Keys: keys, Log: s.log, Committed: func(changes []directory.Change) {
 		s.directory.Apply(changes)
 		s.forgetDevices(changes)
+		if len(changes) >= rushChanges {
+			s.rush.changes.Store(true)
+		}
 		admin.Announce(s.bus, changes)
 	}})
 	if err != nil {
