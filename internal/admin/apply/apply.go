@@ -37,13 +37,13 @@ var errFaults = errors.New("the file has faults")
 
 // Apply puts the file into the store as actor. What is wrong with the file is Faults, all of them.
 func Apply(ctx context.Context, s Store, actor store.Actor, text []byte, o Options) (*Report, error) {
-	documents, faults := read(text)
-	if len(faults) > 0 {
-		return nil, faults.sorted()
+	documents, unreadable := read(text)
+	if unreadable.hideOthers() {
+		return nil, unreadable.sorted()
 	}
 	documents = parentsFirst(documents)
 	keep := s.Update
-	if o.Plan {
+	if o.Plan || len(unreadable) > 0 {
 		keep = s.Plan
 	}
 	var r *run
@@ -57,7 +57,7 @@ func Apply(ctx context.Context, s Store, actor store.Actor, text []byte, o Optio
 		if err := r.names.Err(); err != nil {
 			return err
 		}
-		if len(r.faults) > 0 {
+		if len(r.faults)+len(unreadable) > 0 {
 			return errFaults
 		}
 		return nil
@@ -67,7 +67,7 @@ func Apply(ctx context.Context, s Store, actor store.Actor, text []byte, o Optio
 	}
 	r.names.end()
 	if err != nil {
-		return nil, r.explain(err)
+		return nil, unreadable.with(r.explain(err))
 	}
 	report := &Report{Plan: o.Plan, Changes: make([]Change, 0, len(changes)), Warnings: r.warnings, Unchanged: r.unchanged}
 	for _, c := range changes {

@@ -202,6 +202,15 @@ func TestFaultsNameTheirLines(t *testing.T) {
 		{"bad network", "sites:\n  - name: x\n    subnets:\n      - 10.0.0.0/8\n      - ten", "5 sites[0].subnets[1]: is not a network"},
 		{"username twice", "lines:\n  - {number: \"1\", devices: [{username: a, password: longer-secret}]}\n  - number: \"2\"\n    devices:\n      - {username: a, password: longer-secret}", "5 lines[1].devices[0].username: belongs to a device of another line"},
 		{
+			"grammar and meaning together", "trunks: []\nlines:\n  - {number: \"1\", forward: {}}\n  - {number: [2]}\n  - {number: \"3\", user: nobody}\n  - 4",
+			"1 trunks: section trunks is not supported\n3 lines[0].forward: is not supported by this version\n4 lines[1].number: must be a text\n5 lines[2].user: no such user\n6 lines[3]: must be fields",
+		},
+		{
+			"a user that cannot be read is not missing", "users:\n  - {name: [sara]}\nlines:\n  - {number: \"1\", user: sara}\n  - {number: \"2\", product: car}",
+			"2 users[0].name: must be a text\n5 lines[1].product: must be",
+		},
+		{"nothing is said after a broken section", "users: 7\nlines:\n  - {number: \"1\", user: sara}", "1 users: must be a list, not a number"},
+		{
 			"all of them", "tenant: default\nusers:\n  - {name: x, role: king}\nlines:\n  - {number: \"1\", product: car}\n  - {number: \"\"}\nnumbers:\n  - {number: \"12\", to: \"line:1\"}",
 			"3 users[0].role: must be owner, admin, supervisor, agent, user, reader\n5 lines[0].product: must be extension, sip-phone\n6 lines[1].number: is required\n8 numbers[0].number: must be + and 7 to 15 digits",
 		},

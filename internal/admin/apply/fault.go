@@ -2,6 +2,7 @@ package apply
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,6 +44,40 @@ func (fs Faults) Error() string {
 func (fs Faults) sorted() Faults {
 	slices.SortStableFunc(fs, func(a, b Fault) int { return cmp.Compare(a.Line, b.Line) })
 	return fs
+}
+
+// hideOthers tells whether more cannot be said of a file that was read with these faults: after a fault of the syntax,
+// or without a whole section, the rest would look wrong where it is not.
+func (fs Faults) hideOthers() bool {
+	for _, f := range fs {
+		outside := !strings.Contains(f.Field, "[")
+		unknown := f.Code == directory.CodeUnknown || f.Code == directory.CodeUnsupported && slices.Contains(sectionsLater(), f.Field)
+		if outside && !unknown {
+			return true
+		}
+	}
+	return false
+}
+
+// with adds what was found in the parts of the file that could be read. A field that could not be read is not missing,
+// nor is a user or a site whose entry could not be read.
+func (fs Faults) with(err error) error {
+	var more Faults
+	if len(fs) == 0 || !errors.As(err, &more) {
+		return err
+	}
+	names := slices.ContainsFunc(fs, func(f Fault) bool {
+		return strings.HasPrefix(f.Field, "users[") || strings.HasPrefix(f.Field, "sites[")
+	})
+	for _, f := range more {
+		follows := slices.ContainsFunc(fs, func(u Fault) bool {
+			return f.Field == u.Field || strings.HasPrefix(f.Field, u.Field+".") || strings.HasPrefix(f.Field, u.Field+"[")
+		})
+		if !follows && !(names && f.Code == directory.CodeUnknown) {
+			fs = append(fs, f)
+		}
+	}
+	return fs.sorted()
 }
 
 // codeSyntax is the code of a file that is not YAML.
