@@ -197,22 +197,13 @@ func (i *Ingress) options(tx *transaction.Server, m *sip.Message) {
 		status = 503
 	}
 	b.Response(m, status, "", transaction.NewTag()).Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
-		Add(sip.HSupported, "path, outbound, 100rel, timer, replaces").Add(sip.HServer, i.UserAgent)
+		Add(sip.HSupported, "path, outbound, 100rel, timer").Add(sip.HServer, i.UserAgent)
 	_ = tx.Respond(b)
 }
 
 // unsupported refuses a request that requires what we cannot do: RFC 3261 §8.2.2.3.
 func (i *Ingress) unsupported(tx *transaction.Server, m *sip.Message) bool {
-	var missing []string
-	for e := m.Elements(sip.HRequire); e.Next(); {
-		known := false
-		for _, tag := range sipleg.Extensions {
-			known = known || sip.EqualFold(e.Value(), tag)
-		}
-		if !known {
-			missing = append(missing, string(e.Value()))
-		}
-	}
+	missing := sipleg.Unsupported(m)
 	if missing == nil {
 		return false
 	}

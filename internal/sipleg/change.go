@@ -17,11 +17,13 @@ type changing struct {
 	leg     *Leg
 	body    []byte // the offer; nil asks the party to make it
 	refresh bool   // only the session timer: the call knows nothing of it
+	policy  dialog.TimerPolicy
 	cseq    uint32
-	pending uint32 // CSeq of a 2xx with an offer that waits for Acknowledge
-	ack     []byte
+	pending bool   // its 2xx had an offer and waits for Acknowledge
+	auth    string // credentials of the request, for its ACK
+	ack     sentACK
 	tries   int
-	wait    *time.Timer
+	wait    *time.Timer // after a 491; nil while the request is under way
 }
 
 // maxGlare is how often a change is tried again after 491.
@@ -33,8 +35,8 @@ func (l *Leg) Offer(offer *sdp.Description) {
 	case l.phase != connected:
 		l.tell(call.Answered{Leg: l, Cause: cause.Failed()})
 		return
-	case l.change != nil && l.change.refresh && l.change.cseq == 0:
-		l.change = nil // a refresh that waits gives way: the change refreshes as well
+	case l.change != nil && l.change.refresh && l.change.wait != nil:
+		l.change.giveWay() // the change refreshes as well
 	case l.change != nil || l.asked != nil || l.in != nil:
 		l.tell(call.Answered{Leg: l, Cause: cause.RequestPending()})
 		return
@@ -52,9 +54,18 @@ func (l *Leg) Offer(offer *sdp.Description) {
 }
 
 func (l *Leg) startChange(c *changing) {
-	c.leg = l
+	c.leg, c.policy = l, l.endpoint.Timer
 	l.change = c
 	c.send()
+}
+
+// giveWay ends a change that waits after a 491.
+func (c *changing) giveWay() {
+	c.wait.Stop()
+	c.leg.change = nil
+	if !c.refresh {
+		c.leg.tell(call.Answered{Leg: c.leg, Cause: cause.RequestPending()})
+	}
 }
 
 func (c *changing) send() {
@@ -65,8 +76,9 @@ func (c *changing) send() {
 	}
 	b := l.dialog.Request(method)
 	c.cseq = l.dialog.LocalSeq
-	b.Add(sip.HContact, contact(l.flow, l.user)).Add(sip.HAllow, Allow).Add(sip.HSupported, supported)
-	l.endpoint.Timer.Offer(b, l.timer)
+	b.Add(sip.HContact, contact(l.way.now(), l.user, l.secure)).Add(sip.HAllow, Allow).Add(sip.HSupported, supported)
+	c.policy.Offer(b, l.timer)
+	c.auth = l.account.authorize(b, method.String(), l.dialog.Target)
 	if method == sip.INVITE && c.body != nil {
 		b.Body("application/sdp", c.body)
 	}
@@ -107,21 +119,18 @@ func (c *changing) responded(m *sip.Message) {
 	isInvite := m.Method() == sip.INVITE
 	switch status := m.Status(); {
 	case l.change != c:
-		if isInvite && status < 300 && c.ack != nil { // the 2xx came again
-			if err := l.flow.Send(c.ack); err != nil {
-				l.endpoint.Log.Info("sipleg: ACK not repeated", "error", err)
-			}
+		if isInvite && status < 300 && m.CSeq() == c.cseq { // the 2xx came again
+			l.repeat(&c.ack)
 		}
-	case m.CSeq() != c.cseq || c.pending != 0:
+	case m.CSeq() != c.cseq || c.pending:
 	case status < 300:
 		c.accepted(m, isInvite)
 	case status == 491 && c.tries < maxGlare: // RFC 3261 §14.1
 		c.tries++
 		c.wait = time.AfterFunc(dialog.GlareWait(!l.inbound), func() { l.post(c.again) })
-		if !c.refresh {
-			return
-		}
-		c.cseq = 0
+	case status == 422 && c.raise(m), (status == 401 || status == 407) && c.tries < maxGlare && l.account.challenged(m):
+		c.tries++
+		c.send()
 	case status == 408 || status == 481: // RFC 3261 §12.2.1.2
 		l.bye("")
 		l.over(causeOf(m, cause.FromSIP(status)))
@@ -136,10 +145,18 @@ func (c *changing) responded(m *sip.Message) {
 	}
 }
 
+// raise takes the Min-SE of a 422: RFC 4028 §7.3.
+func (c *changing) raise(m *sip.Message) bool {
+	p, ok := c.policy.Raise(m)
+	c.policy = p
+	return ok
+}
+
 // again sends the request once more after a glare.
 func (c *changing) again() {
 	l := c.leg
 	if l.phase == connected && l.change == c {
+		c.wait = nil
 		c.send()
 	}
 }
@@ -147,19 +164,27 @@ func (c *changing) again() {
 // accepted takes the 2xx.
 func (c *changing) accepted(m *sip.Message, isInvite bool) {
 	l := c.leg
-	l.dialog.Refresh(m)
+	l.account.accepted()
+	l.refreshTarget(m, nil)
 	l.allow.learn(m)
-	l.timer = l.endpoint.Timer.Result(m)
+	l.timer = c.policy.Result(m, l.timer)
 	l.startTimer()
 	var description *sdp.Description
 	if body := m.SDP(); body != nil && (!c.refresh || isInvite) {
 		var err error
 		if description, err = l.learn(body); err != nil {
+			// RFC 3261 §14.1 knows no way back from an answer that cannot be read: both sides think otherwise now.
 			l.endpoint.Log.Info("sipleg: answer refused", "error", err)
+			if isInvite {
+				c.acknowledge(nil)
+			}
+			l.bye(cause.NotAcceptable().RequestReason())
+			l.over(cause.NotAcceptable())
+			return
 		}
 	}
-	if isInvite && c.body == nil {
-		c.pending = c.cseq // the answer goes into the ACK
+	if isInvite && c.body == nil && description != nil {
+		c.pending = true // the answer goes into the ACK
 	} else {
 		if isInvite {
 			c.acknowledge(nil)
@@ -174,23 +199,16 @@ func (c *changing) accepted(m *sip.Message, isInvite bool) {
 	}
 }
 
-// ackChange completes a re-INVITE without offer.
-func (l *Leg) ackChange(body []byte) {
-	c := l.change
-	c.acknowledge(body)
-	l.change = nil
-}
-
 func (c *changing) acknowledge(body []byte) {
 	l := c.leg
 	b := l.dialog.ACK(c.cseq)
+	if c.auth != "" {
+		b.Add(l.account.header, c.auth) // RFC 3261 §22.1
+	}
 	if body != nil {
 		b.Body("application/sdp", body)
 	}
-	var err error
-	if c.ack, err = l.endpoint.Transactions.Send(b, l.flow); err != nil {
-		l.endpoint.Log.Info("sipleg: ACK not sent", "error", err)
-	}
+	l.acknowledge(b, &c.ack)
 }
 
 // Info implements call.Leg.
@@ -198,5 +216,7 @@ func (l *Leg) Info(contentType string, body []byte) {
 	if l.phase != connected {
 		return
 	}
-	l.send(l.dialog.Request(sip.INFO).Body(contentType, body), discard{})
+	b := l.dialog.Request(sip.INFO)
+	l.account.authorize(b, "INFO", l.dialog.Target)
+	l.send(b.Body(contentType, body), discard{})
 }

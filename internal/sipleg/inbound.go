@@ -56,8 +56,9 @@ func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, device
 		tx.Respond(sip.NewResponse(m, 422, "", tag).AddUint(sip.HMinSE, e.Timer.MinSESeconds()).Add(sip.HServer, e.UserAgent))
 		return nil, ErrRefused
 	}
-	l := &Leg{endpoint: e, id: "a", mailbox: call.NewMailbox(), inbound: true, user: user, device: device, flow: f, dialog: d, timer: t,
-		key: string(appendKey(nil, m.CallID(), []byte(tag)))}
+	l := &Leg{endpoint: e, id: "a", mailbox: call.NewMailbox(), inbound: true, user: user, device: device, dialog: d, timer: t,
+		key: string(appendKey(nil, m.CallID(), []byte(tag))), tag: tag, secure: d.Secure, natted: isNATted(m)}
+	l.way.set(f)
 	l.allow.learn(m)
 	if ua, ok := m.Header(sip.HUserAgent); ok {
 		l.userAgent = string(ua)
@@ -85,6 +86,16 @@ func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, device
 	return in, nil
 }
 
+// isNATted tells whether the sender of a request is not where its Via says.
+func isNATted(m *sip.Message) bool {
+	via, err := m.Via()
+	if err != nil {
+		return true
+	}
+	host, literal := via.HostAddr()
+	return !literal || host != m.Received.Addr().Unmap()
+}
+
 // statusOf is what an offer that cannot be taken is answered with.
 func statusOf(err error) (int, string) {
 	c := cause.Of(err)
@@ -97,8 +108,11 @@ func statusOf(err error) (int, string) {
 // Ring implements call.Leg.
 func (l *Leg) Ring(status int, early *sdp.Description) {
 	in := l.in
-	if l.phase != inviting || in == nil || in.early && early != nil {
+	if l.phase != inviting || in == nil {
 		return
+	}
+	if in.early {
+		early = nil // RFC 6337 §3.1.1: the offer has its answer; there is no second one
 	}
 	if in.rseq != 0 { // RFC 3262 §3: one reliable response at a time; the newest of those that wait goes next
 		in.queued = func() { l.Ring(status, early) }
@@ -156,7 +170,7 @@ func (l *Leg) Answer(answer *sdp.Description) {
 	}
 	l.phase = connected
 	in.tx.Respond(b)
-	l.chooseFlow()
+	l.follow(nil)
 	l.startTimer()
 }
 
@@ -218,22 +232,4 @@ func (l *Leg) acknowledged(m *sip.Message) {
 		}
 	}
 	l.tell(call.Acked{Leg: l, Description: answer})
-}
-
-// HandleUnacknowledged implements transaction.ServerHandler: a 2xx without ACK, or a reliable provisional response
-// without PRACK.
-func (l *Leg) HandleUnacknowledged(tx *transaction.Server) {
-	l.post(func() {
-		if l.phase == ended {
-			return
-		}
-		c := cause.NotAcknowledged()
-		if l.phase == inviting { // RFC 3262 §3: 5xx
-			l.refuse(cause.Failed())
-			l.over(c)
-			return
-		}
-		l.bye(c.RequestReason()) // RFC 3261 §13.3.1.4
-		l.over(c)
-	})
 }

@@ -2,6 +2,7 @@ package sipleg
 
 import (
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -40,13 +41,15 @@ type calling struct {
 	req     *sip.Message // as sent
 	offered bool
 	size    int // of the offer
-	early   []*dialog.Dialog
-	ack     []byte // of the 2xx, repeated with it
-	acked   bool
-	pending *sip.Message // the 2xx whose ACK waits for Acknowledge
-	auth    string       // header line for the next attempt
-	isProxy bool
+	early   []*early
 	tries   int
+}
+
+// early is the dialog of one provisional response; a forking proxy makes several. The numbers of reliable responses
+// count in each of them: RFC 3262 §4.
+type early struct {
+	dialog      *dialog.Dialog
+	provisional dialog.Reliable
 }
 
 // maxTries bounds how often one leg sends its INVITE: next targets, challenges, 422.
@@ -61,7 +64,10 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	tag := transaction.NewTag()
 	callID := transaction.NewTag() + transaction.NewTag()
 	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, user: i.From.Number,
-		key: string(appendKey(nil, []byte(callID), []byte(tag)))}
+		key: string(appendKey(nil, []byte(callID), []byte(tag))), tag: tag, secure: target.Scheme == sip.SchemeSIPS}
+	if caller.Credentials != nil {
+		l.account = &account{client: caller.Credentials}
+	}
 	domain := caller.Domain
 	if domain == "" {
 		domain = string(target.Host)
@@ -107,7 +113,7 @@ func (l *Leg) nextTarget(last cause.Cause) {
 			case err != nil:
 				l.failed(last, nil)
 			default:
-				l.flow = f
+				l.way.set(f)
 				if err := l.invite(); err != nil {
 					l.endpoint.Log.Info("sipleg: INVITE not sent", "to", f.String(), "error", err)
 					if c := cause.Of(err); c.SIP == 503 && !errors.Is(err, transaction.ErrTransport) {
@@ -136,24 +142,17 @@ func (l *Leg) invite() error {
 	}
 	b.Add(sip.HFrom, out.from, ";tag=", out.tag).Add(sip.HTo, out.to).Add(sip.HCallID, out.callID).CSeq(out.cseq)
 	b.Add(sip.HMaxForwards, strconv.Itoa(max(i.MaxForwards, 0)))
-	b.Add(sip.HContact, contact(l.flow, l.user))
+	b.Add(sip.HContact, contact(l.way.now(), l.user, l.secure))
 	b.Add(sip.HAllow, Allow)
 	if out.offered {
 		b.Add(sip.HSupported, supported)
 	} else {
 		// Without an offer, a reliable provisional response would have to carry one, and its PRACK the answer, before
 		// anybody has answered: the party is not given the choice.
-		b.Add(sip.HSupported, "timer, replaces")
+		b.Add(sip.HSupported, "timer")
 	}
 	out.policy.Offer(b, dialog.SessionTimer{})
-	if out.auth != "" {
-		id := sip.HAuthorization
-		if out.isProxy {
-			id = sip.HProxyAuthorization
-		}
-		b.Add(id, out.auth)
-		out.auth = ""
-	}
+	l.account.authorize(b, "INVITE", i.Target.URI)
 	b.Add(sip.HUserAgent, l.endpoint.UserAgent)
 	if out.offered {
 		body, err := l.localize(i.Offer)
@@ -163,7 +162,7 @@ func (l *Leg) invite() error {
 		l.ours = body
 		b.Body("application/sdp", body)
 	}
-	tx, err := l.endpoint.Transactions.Request(b, l.flow, l)
+	tx, err := l.endpoint.Transactions.Request(b, l.way.now(), l)
 	if err != nil {
 		return err
 	}
@@ -204,8 +203,11 @@ func (l *Leg) responded(c *transaction.Client, m *sip.Message) {
 			l.late(c, m)
 		}
 	case l.phase == connected:
-		l.again(m)
+		l.again(c, m)
 	case l.out == nil || c != l.out.tx:
+		if m.Status()/100 == 2 {
+			l.late(c, m) // of a target that was given up for the next one
+		}
 	case m.Status() < 200:
 		l.progress(m)
 	case m.Status() < 300:
@@ -219,19 +221,8 @@ func (l *Leg) responded(c *transaction.Client, m *sip.Message) {
 func (l *Leg) progress(m *sip.Message) {
 	out := l.out
 	l.allow.learn(m)
-	rseq, isReliable, isNext := l.provisional.Take(m)
-	if isReliable {
-		if !isNext {
-			return // RFC 3262 §4: a repetition, or one out of order
-		}
-		d := l.earlyDialog(m)
-		if d == nil {
-			return
-		}
-		b := d.Request(sip.PRACK).Add(sip.HRAck, dialog.RAck(rseq, out.cseq)).Add(sip.HUserAgent, l.endpoint.UserAgent)
-		if _, err := l.endpoint.Transactions.Request(b, l.flow, discard{}); err != nil {
-			l.endpoint.Log.Info("sipleg: PRACK not sent", "error", err)
-		}
+	if len(m.ToTag()) > 0 && !l.prack(m) {
+		return
 	}
 	var early *sdp.Description
 	if body := m.SDP(); body != nil && out.offered {
@@ -244,20 +235,49 @@ func (l *Leg) progress(m *sip.Message) {
 	l.tell(call.Rang{Leg: l, Status: m.Status(), Early: early})
 }
 
+// prack notes the early dialog of a provisional response and acknowledges a reliable one; false when the response is
+// to be ignored.
+func (l *Leg) prack(m *sip.Message) bool {
+	out := l.out
+	e := l.earlyDialog(m)
+	if e == nil {
+		return !m.HasOption(sip.HRequire, "100rel")
+	}
+	rseq, isReliable, isNext := e.provisional.Take(m)
+	if !isReliable {
+		return true
+	}
+	if !isNext {
+		return false // RFC 3262 §4: a repetition, or one out of order
+	}
+	e.dialog.Refresh(m) // RFC 6141 §4.7
+	b := e.dialog.Request(sip.PRACK).Add(sip.HRAck, dialog.RAck(rseq, out.cseq)).Add(sip.HUserAgent, l.endpoint.UserAgent)
+	l.account.authorize(b, "PRACK", e.dialog.Target)
+	// It takes the way of the INVITE: the party's Contact is followed once there is a dialog to keep.
+	if _, err := l.endpoint.Transactions.Request(b, l.way.now(), discard{}); err != nil {
+		l.endpoint.Log.Info("sipleg: PRACK not sent", "error", err)
+	}
+	return true
+}
+
 // earlyDialog is the dialog that a provisional response makes: RFC 3261 §12.1.2.
-func (l *Leg) earlyDialog(m *sip.Message) *dialog.Dialog {
-	for _, d := range l.out.early {
-		if d.RemoteTag == string(m.ToTag()) {
-			return d
+func (l *Leg) earlyDialog(m *sip.Message) *early {
+	for _, e := range l.out.early {
+		if e.dialog.RemoteTag == string(m.ToTag()) {
+			return e
 		}
 	}
 	d, err := dialog.FromResponse(l.out.req, m)
-	if err != nil || len(l.out.early) >= 20 {
+	if err != nil || len(l.out.early) >= maxEarly {
 		return nil
 	}
-	l.out.early = append(l.out.early, d)
-	return d
+	e := &early{dialog: d}
+	l.out.early = append(l.out.early, e)
+	return e
 }
+
+// maxEarly bounds the early dialogs of one INVITE.
+const maxEarly = 20
 
 // answered takes the first 2xx.
 func (l *Leg) answered(m *sip.Message) {
@@ -269,8 +289,8 @@ func (l *Leg) answered(m *sip.Message) {
 		return
 	}
 	for _, e := range out.early {
-		if e.RemoteTag == d.RemoteTag {
-			d.LocalSeq = e.LocalSeq // PRACKs have counted on
+		if e.dialog.RemoteTag == d.RemoteTag { // RFC 3261 §13.2.2.4: all but the numbers comes from the 2xx
+			d.LocalSeq, d.RemoteSeq = e.dialog.LocalSeq, e.dialog.RemoteSeq
 		}
 	}
 	l.dialog, l.phase = d, connected
@@ -280,11 +300,10 @@ func (l *Leg) answered(m *sip.Message) {
 	} else if ua, ok := m.Header(sip.HUserAgent); ok {
 		l.userAgent = string(ua)
 	}
-	if out.caller.Credentials != nil {
-		out.caller.Credentials.Accepted()
-	}
-	l.timer = out.policy.Result(m)
-	l.chooseFlow()
+	l.account.accepted()
+	l.timer = out.policy.Result(m, dialog.SessionTimer{})
+	l.natted = len(out.invite.Target.Route) == 0 && isElsewhere(out.invite.Target.URI, l.way.now())
+	l.follow(nil)
 	var description *sdp.Description
 	if body := m.SDP(); body != nil {
 		if description, err = l.learn(body); err != nil {
@@ -317,9 +336,10 @@ func (l *Leg) Acknowledge(answer *sdp.Description) {
 	}
 	l.ours = body
 	switch {
-	case l.change != nil && l.change.pending != 0:
-		l.ackChange(body)
-	case l.out != nil && !l.out.acked:
+	case l.change != nil && l.change.pending:
+		l.change.acknowledge(body)
+		l.change = nil
+	case l.out != nil:
 		l.sendACK(body)
 	}
 }
@@ -332,13 +352,19 @@ func (l *Leg) sendACK(body []byte) {
 	if body != nil {
 		b.Body("application/sdp", body)
 	}
-	out.acked = true
-	var err error
-	if out.ack, err = l.endpoint.Transactions.Send(b, l.flow); err != nil {
-		l.endpoint.Log.Info("sipleg: ACK not sent", "error", err)
+	l.acknowledge(b, &l.ack)
+	l.out = nil // what the INVITE needed is not needed any more
+}
+
+// isElsewhere tells whether a URI names another address than the flow that leads to it: what has registered from
+// behind a NAT.
+func isElsewhere(uri string, f Flow) bool {
+	u, err := sip.ParseURI([]byte(uri))
+	if err != nil {
+		return false
 	}
-	// Until the transaction ends, only what repeats the ACK is kept.
-	out.invite, out.req, out.early = call.Invite{}, nil, nil
+	addr, literal := u.HostAddr()
+	return literal && addr != f.Remote().Addr()
 }
 
 // copyCredentials: RFC 3261 §22.1: the ACK carries the credentials of its INVITE.
@@ -349,27 +375,20 @@ func (l *Leg) copyCredentials(b *sip.Builder, invite *sip.Message) {
 }
 
 // again takes a repeated 2xx, or the 2xx of another branch of a forking proxy.
-func (l *Leg) again(m *sip.Message) {
-	out := l.out
-	if out == nil || m.Status()/100 != 2 {
-		return
-	}
-	if string(m.ToTag()) != l.dialog.RemoteTag {
-		l.late(out.tx, m)
-		return
-	}
-	if out.acked {
-		if err := l.flow.Send(out.ack); err != nil {
-			l.endpoint.Log.Info("sipleg: ACK not repeated", "error", err)
-		}
+func (l *Leg) again(c *transaction.Client, m *sip.Message) {
+	switch {
+	case m.Status()/100 != 2:
+	case string(m.ToTag()) != l.dialog.RemoteTag:
+		l.late(c, m)
+	default:
+		l.repeat(&l.ack)
 	}
 }
 
 // late ends a dialog that nobody waits for any more: ACK and BYE (RFC 3261 §13.2.2.4).
 func (l *Leg) late(c *transaction.Client, m *sip.Message) {
-	l.lateMu.Lock()
-	defer l.lateMu.Unlock()
-	l.endpoint.Late.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var req sip.Message
 	if req.Parse(c.Request()) != nil {
 		return
@@ -384,6 +403,11 @@ func (l *Leg) late(c *transaction.Client, m *sip.Message) {
 	if _, err := l.endpoint.Transactions.Send(b, f); err != nil {
 		return
 	}
+	if slices.Contains(l.lost, d.RemoteTag) || len(l.lost) >= maxEarly {
+		return // it has its BYE
+	}
+	l.lost = append(l.lost, d.RemoteTag)
+	l.endpoint.Late.Add(1)
 	bye := d.Request(sip.BYE).Add(sip.HUserAgent, l.endpoint.UserAgent)
 	_, _ = l.endpoint.Transactions.Request(bye, f, discard{}) // the party sees a lost call either way
 }
@@ -392,7 +416,7 @@ func (l *Leg) late(c *transaction.Client, m *sip.Message) {
 func (l *Leg) refused(m *sip.Message) {
 	out := l.out
 	switch status := m.Status(); {
-	case (status == 401 || status == 407) && l.authenticate(m):
+	case (status == 401 || status == 407) && l.account.challenged(m):
 		l.retry(cause.FromSIP(status))
 	case status == 422: // RFC 4028 §7.3
 		if p, ok := out.policy.Raise(m); ok {
@@ -414,37 +438,6 @@ func (l *Leg) retry(last cause.Cause) {
 	if err := l.invite(); err != nil {
 		l.failed(last, nil)
 	}
-}
-
-// authenticate prepares the answer to a challenge: RFC 3261 §22.2, §22.3.
-func (l *Leg) authenticate(m *sip.Message) bool {
-	out := l.out
-	if out.caller.Credentials == nil {
-		return false
-	}
-	id := sip.HWWWAuthenticate
-	if out.isProxy = m.Status() == 407; out.isProxy {
-		id = sip.HProxyAuthenticate
-	}
-	challenges := Challenges(m, id)
-	if out.caller.Credentials.Challenged(challenges) != nil {
-		return false
-	}
-	out.auth = string(out.caller.Credentials.Append(nil, "INVITE", out.invite.Target.URI))
-	return true
-}
-
-// Challenges reads the digest challenges of a 401 or 407; others are passed over.
-func Challenges(m *sip.Message, id sip.HeaderID) []digest.Challenge {
-	var cs []digest.Challenge
-	for i := range m.Len() {
-		if _, v, h := m.At(i); h == id && len(cs) < 8 {
-			if c, err := digest.ParseChallenge(v); err == nil {
-				cs = append(cs, c)
-			}
-		}
-	}
-	return cs
 }
 
 // contacts are the targets of a 3xx by falling q: RFC 3261 §8.1.3.4.

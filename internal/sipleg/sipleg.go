@@ -18,7 +18,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -99,11 +98,19 @@ var _ call.LegRestorer = (*Endpoint)(nil)
 // Allow is what a leg understands.
 const Allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, INFO"
 
-// supported goes into Supported; Extensions must hold the same.
-const supported = "100rel, timer, replaces"
+// supported goes into Supported; Unsupported must know the same.
+const supported = "100rel, timer"
 
-// Extensions are the option tags that may stand in Require of a request for a leg (RFC 3261 §8.2.2.3).
-var Extensions = [...]string{"100rel", "timer", "replaces"}
+// Unsupported are the option tags in Require of a request that a leg does not understand: RFC 3261 §8.2.2.3.
+func Unsupported(m *sip.Message) []string {
+	var tags []string
+	for e := m.Elements(sip.HRequire); e.Next(); {
+		if tag := e.Value(); !sip.EqualFold(tag, "100rel") && !sip.EqualFold(tag, "timer") {
+			tags = append(tags, string(tag))
+		}
+	}
+	return tags
+}
 
 // appendKey is what a request inside a dialog is found by.
 func appendKey(dst, callID, localTag []byte) []byte {
@@ -168,7 +175,7 @@ func (e *Endpoint) HandleRequest(tx *transaction.Server, m *sip.Message) bool {
 		return false
 	}
 	m = m.Clone() // the request outlives its worker
-	return l.post(func() { l.request(tx, m) })
+	return l.post(func() { l.request(tx, m) }) || l.afterwards(tx, m)
 }
 
 // HandleCancel takes the CANCEL of an INVITE that a leg was made for. It runs on a transport worker.
@@ -185,19 +192,4 @@ func (e *Endpoint) HandleCancel(tx *transaction.Server, m *sip.Message) {
 // Dial implements call.Dialer.
 func (e *Endpoint) Dial(_ context.Context, i call.Invite) (call.Leg, error) {
 	return e.dial(i)
-}
-
-// contact is our Contact on a flow: where the peer sends the requests of the dialog to.
-func contact(f Flow, user string) string {
-	protocol, sentBy, _ := strings.Cut(strings.TrimPrefix(f.Via(), "SIP/2.0/"), " ")
-	b := make([]byte, 0, 64)
-	b = append(b, "<sip:"...)
-	if user != "" {
-		b = append(sip.AppendEscapedUser(b, user), '@')
-	}
-	b = append(b, sentBy...)
-	if protocol != "UDP" {
-		b = append(append(b, ";transport="...), strings.ToLower(protocol)...)
-	}
-	return string(append(b, '>'))
 }

@@ -23,6 +23,7 @@ type state struct {
 	Allow     allowed             `json:"allow"`
 	Flow      string              `json:"flow"`   // Flow.String: the way to the party
 	Remote    netip.AddrPort      `json:"remote"` // of the flow
+	NATted    bool                `json:"natted"`
 	Ours      []byte              `json:"ours"`
 	Theirs    []byte              `json:"theirs"`
 	Media     *media.State        `json:"media"`
@@ -42,8 +43,9 @@ func (l *Leg) State() ([]byte, error) {
 	if l.phase != connected || l.dialog == nil {
 		return nil, ErrNotConnected
 	}
+	flow := l.way.now()
 	s := state{Key: l.key, Inbound: l.inbound, User: l.user, Device: l.device, UserAgent: l.userAgent, Dialog: l.dialog, Timer: l.timer, Allow: l.allow,
-		Flow: l.flow.String(), Remote: l.flow.Remote(), Ours: l.ours, Theirs: l.theirs}
+		Flow: flow.String(), Remote: flow.Remote(), NATted: l.natted, Ours: l.ours, Theirs: l.theirs}
 	if l.media != nil {
 		m := l.media.State()
 		s.Media = &m
@@ -69,7 +71,8 @@ func (e *Endpoint) RestoreLeg(id string, b []byte, m *call.Mailbox) (call.Leg, e
 		return nil, fmt.Errorf("revive flow %s: %w", s.Flow, err)
 	}
 	l := &Leg{endpoint: e, id: id, mailbox: m, key: s.Key, inbound: s.Inbound, phase: connected, user: s.User, device: s.Device,
-		userAgent: s.UserAgent, flow: flow, dialog: s.Dialog, timer: s.Timer, allow: s.Allow, ours: s.Ours, theirs: s.Theirs}
+		userAgent: s.UserAgent, tag: s.Dialog.LocalTag, secure: s.Dialog.Secure, natted: s.NATted, dialog: s.Dialog, timer: s.Timer, allow: s.Allow, ours: s.Ours, theirs: s.Theirs}
+	l.way.set(flow)
 	if s.Media != nil {
 		if l.media, err = e.Media.Restore(*s.Media); err != nil {
 			return nil, fmt.Errorf("restore media: %w", err)

@@ -29,7 +29,7 @@ type Dialog struct {
 
 // Errors of dialog rules.
 var (
-	// ErrNoContact: a message that should make a dialog has no usable Contact.
+	// ErrNoContact: a request that should make a dialog has no usable Contact.
 	ErrNoContact = errors.New("dialog: no Contact")
 	// ErrOldRequest: a request with a CSeq below that of an earlier one (§12.2.2: answered 500).
 	ErrOldRequest = errors.New("dialog: request out of order")
@@ -80,7 +80,9 @@ func FromResponse(req, res *sip.Message) (*Dialog, error) {
 		return nil, err
 	}
 	if d.Target, err = contact(res); err != nil {
-		return nil, err
+		// Interop: some user agents leave Contact out of their responses. RFC 3261 §12.1.1 demands it, but a dialog that
+		// cannot be ended is worse than a guess: where the request went, the next one may go.
+		d.Target = string(req.RequestURI())
 	}
 	d.Routes, err = reversedRoutes(res)
 	return d, err
@@ -144,20 +146,18 @@ func (d *Dialog) Matches(m *sip.Message) bool {
 }
 
 // Receive checks the order of a request of the peer and remembers its number: RFC 3261 §12.2.2. ACK and CANCEL are not
-// for it. A request that refreshes the target (INVITE, UPDATE) also brings the peer's new Contact.
+// for it.
 func (d *Dialog) Receive(m *sip.Message) error {
 	if d.RemoteSeq != 0 && m.CSeq() <= d.RemoteSeq {
 		return ErrOldRequest
 	}
 	d.RemoteSeq = m.CSeq()
-	switch m.Method() {
-	case sip.INVITE, sip.UPDATE:
-		d.Refresh(m)
-	}
 	return nil
 }
 
-// Refresh takes the Contact of a target refresh request or of its 2xx as the new remote target (§12.2.1.2, §12.2.2).
+// Refresh takes the Contact of a target refresh request (INVITE, UPDATE) or of its 2xx as the new remote target:
+// RFC 3261 §12.2.1.2, §12.2.2. RFC 6141 §4.6: not before the request is answered with a 2xx; one that is refused must
+// not change the target.
 func (d *Dialog) Refresh(m *sip.Message) {
 	if target, err := contact(m); err == nil {
 		d.Target = target

@@ -52,32 +52,33 @@ func sessionExpires(m *sip.Message) (d time.Duration, refresher string, ok bool)
 func (p TimerPolicy) Accept(req *sip.Message) (t SessionTimer, value string, require, tooSmall bool) {
 	supported := req.HasOption(sip.HSupported, "timer") || req.HasOption(sip.HRequire, "timer")
 	want, refresher, asked := sessionExpires(req)
-	if asked && want < p.minSE() {
-		if supported {
-			return SessionTimer{}, "", false, true
-		}
-		want = p.minSE() // §9: it may have been a proxy that asked, and the UAC would not understand a 422
-	}
-	peerMin := time.Duration(0)
+	peerMin := minimumSE
 	if n, ok := req.Uint(sip.HMinSE); ok {
-		peerMin = time.Duration(n) * time.Second
+		peerMin = max(peerMin, time.Duration(n)*time.Second)
 	}
 	switch {
+	case asked && supported && want < p.minSE():
+		return SessionTimer{}, "", false, true
 	case !asked && p.Expires == 0:
 		return SessionTimer{}, "", false, false
 	case !asked:
-		want = max(p.Expires, peerMin)
-	case p.Expires != 0 && p.Expires < want:
-		want = max(p.Expires, peerMin, p.minSE()) // §9: the UAS may shorten, not below Min-SE
+		want = max(p.Expires, p.minSE(), peerMin)
+	default:
+		// §9: the UAS may shorten, but neither below the Min-SE of the request nor below 90 s, and never lengthen. Without
+		// support it was a proxy that asked, and the UAC would not understand a 422.
+		want = max(want, minimumSE)
+		if p.Expires != 0 {
+			want = min(want, max(p.Expires, p.minSE(), peerMin))
+		}
 	}
-	if !supported { // table 2 of §9: only the UAS can refresh
+	if !supported { // table 2: only the UAS can refresh
 		return SessionTimer{want, true}, seconds(want) + ";refresher=uas", false, false
 	}
 	if refresher == "" {
 		refresher = "uac"
 	}
-	t = SessionTimer{want, refresher == "uas"}
-	return t, seconds(want) + ";refresher=" + refresher, refresher == "uac", false
+	// §9: with uac the UAS must, with uas it should require that the UAC reads the header.
+	return SessionTimer{want, refresher == "uas"}, seconds(want) + ";refresher=" + refresher, true, false
 }
 
 // Offer adds the headers of the UAC side to an INVITE or UPDATE: RFC 4028 §7.1. current is the running timer of a
@@ -91,18 +92,30 @@ func (p TimerPolicy) Offer(b *sip.Builder, current SessionTimer) {
 		if current.Refresh {
 			refresher = ";refresher=uac"
 		}
-		b.Add(sip.HSessionExpires, seconds(current.Interval), refresher)
+		b.Add(sip.HSessionExpires, seconds(p.interval(current)), refresher)
 	case p.Expires > 0:
-		b.Add(sip.HSessionExpires, seconds(max(p.Expires, p.minSE())))
+		b.Add(sip.HSessionExpires, seconds(p.interval(current)))
 	}
 }
 
-// Result is the UAC side of RFC 4028 §7.2: the timer that a 2xx settles.
-func (p TimerPolicy) Result(res *sip.Message) SessionTimer {
+// interval is what Offer asks for.
+func (p TimerPolicy) interval(current SessionTimer) time.Duration {
+	switch {
+	case current.Interval > 0:
+		return max(current.Interval, p.minSE())
+	case p.Expires > 0:
+		return max(p.Expires, p.minSE())
+	}
+	return 0
+}
+
+// Result is the UAC side of RFC 4028 §7.2: the timer that the 2xx to an Offer with the same current settles.
+func (p TimerPolicy) Result(res *sip.Message, current SessionTimer) SessionTimer {
 	d, refresher, ok := sessionExpires(res)
 	if !ok {
-		// §7.2: the UAS does not know timers; we may refresh all the same.
-		return SessionTimer{p.Expires, p.Expires > 0}
+		// §7.2: the UAS does not know timers; we refresh all the same, as if it had agreed.
+		d = p.interval(current)
+		return SessionTimer{d, d > 0}
 	}
 	d = max(d, minimumSE)
 	return SessionTimer{d, refresher != "uas"}
