@@ -184,7 +184,8 @@ func TestFileOverTheAPI(t *testing.T) {
 	b := newBench(t)
 	r := b.must(422, "POST", Prefix+"/apply", "tenant: default\nlines:\n  - number: \"101\"\n    user: nobody\ntrunks: []\n")
 	p := decode[Problem](t, r.body)
-	if p.Code != CodeInvalid || len(p.Errors) != 1 || p.Errors[0].Line != 5 || p.Errors[0].Reason != "section trunks is not supported by this version" {
+	if p.Code != CodeInvalid || len(p.Errors) != 2 || p.Errors[0].Line != 4 || p.Errors[0].Reason != "no such user" ||
+		p.Errors[1].Line != 5 || p.Errors[1].Reason != "section trunks is not supported by this version" {
 		t.Errorf("problem %+v", p)
 	}
 	rows := b.auditRows()

@@ -27,7 +27,6 @@ const (
 	requestTime = 60 * time.Second // to read a request and to write its answer, where a route does not say otherwise
 	idleTime    = 2 * time.Minute
 	headerLimit = 32 << 10
-	connections = 256 // at a time, each listener
 	stopTime    = 5 * time.Second
 )
 
@@ -86,7 +85,7 @@ func (s *Server) Listen() (err error) {
 		if listener, err = net.Listen("tcp", l.Addr.String()); err != nil {
 			return fmt.Errorf("listen at %s: %w", l, err)
 		}
-		listener = &capped{Listener: listener, slots: make(chan struct{}, connections)}
+		listener = newCapped(listener)
 		if l.TLS {
 			if s.config.TLS == nil {
 				_ = listener.Close()
@@ -116,7 +115,7 @@ func listenSocket(path string) (net.Listener, error) {
 		_ = listener.Close()
 		return nil, fmt.Errorf("listen at %s: %w", path, err)
 	}
-	return &capped{Listener: listener, slots: make(chan struct{}, connections)}, nil
+	return newCapped(listener), nil
 }
 
 // Listeners tells where the HTTP listeners are, with the ports that the system gave.
@@ -269,33 +268,4 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.config.Metrics.ServeHTTP(w, r)
-}
-
-// capped is a listener that has so many connections at a time and leaves more of them waiting.
-type capped struct {
-	net.Listener
-	slots chan struct{}
-}
-
-// Accept waits for a free slot, then for a connection.
-func (c *capped) Accept() (net.Conn, error) {
-	c.slots <- struct{}{}
-	conn, err := c.Listener.Accept()
-	if err != nil {
-		<-c.slots
-		return nil, err
-	}
-	return &slotted{Conn: conn, free: sync.OnceFunc(func() { <-c.slots })}, nil
-}
-
-// slotted is a connection that gives its slot back.
-type slotted struct {
-	net.Conn
-	free func()
-}
-
-// Close closes the connection.
-func (c *slotted) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }
