@@ -2,10 +2,15 @@ package admin
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
+	"io"
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
+	"strconv"
 	"strings"
 
 	"dialtone/internal/directory"
@@ -21,7 +26,7 @@ func merge[F any](f F, patch []byte) (*F, error) {
 	if err := decoder.Decode(&changes); err != nil || changes == nil {
 		return nil, malformed("the body is not a JSON object")
 	}
-	if decoder.More() {
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, malformed("the body is more than one JSON object")
 	}
 	delete(changes, "id")
@@ -36,13 +41,15 @@ func merge[F any](f F, patch []byte) (*F, error) {
 	if err := decoder.Decode(&target); err != nil {
 		return nil, err
 	}
-	if text, err = json.Marshal(mergeObject(target, changes)); err != nil {
+	target = mergeObject(target, changes)
+	if field := unknownField(target, reflect.TypeFor[F](), ""); field != "" {
+		return nil, invalid(directory.Errors{{Field: field, Code: directory.CodeUnknown, Reason: "unknown field"}})
+	}
+	if text, err = json.Marshal(target); err != nil {
 		return nil, err
 	}
 	merged := new(F)
-	decoder = json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(merged); err != nil {
+	if err := json.Unmarshal(text, merged); err != nil {
 		return nil, fieldOf(err)
 	}
 	return merged, nil
@@ -73,11 +80,42 @@ func fieldOf(err error) error {
 	if errors.As(err, &kind) {
 		return invalid(directory.Errors{{Field: kind.Field, Code: directory.CodeInvalid, Reason: "is a " + kind.Value + ", not a " + kind.Type.Kind().String()}})
 	}
-	// encoding/json has no type for this error.
-	if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return invalid(directory.Errors{{Field: strings.Trim(name, `"`), Code: directory.CodeUnknown, Reason: "unknown field"}})
-	}
 	return problem(http.StatusBadRequest, CodeMalformed, "the body cannot be read")
+}
+
+// unknownField finds a field of a JSON object that its struct does not have, to the letter: encoding/json would take
+// "NAME" for "name", and which of two it takes nobody knows. What is not an object where the struct wants one is left to
+// the decoder.
+func unknownField(v any, t reflect.Type, path string) string {
+	switch {
+	case t.Kind() == reflect.Slice:
+		list, _ := v.([]any) // anything else is the decoder's
+		for i, e := range list {
+			if field := unknownField(e, t.Elem(), path+"["+strconv.Itoa(i)+"]"); field != "" {
+				return field
+			}
+		}
+		return ""
+	case t.Kind() != reflect.Struct:
+		return ""
+	}
+	o, _ := v.(map[string]any) // anything else is the decoder's
+	known := map[string]reflect.Type{}
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		known[name] = f.Type
+	}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		field := strings.TrimPrefix(path+"."+name, ".")
+		inner, ok := known[name]
+		if !ok || name == "" {
+			return cmp.Or(field, `""`)
+		}
+		if deeper := unknownField(o[name], inner, field); deeper != "" {
+			return deeper
+		}
+	}
+	return ""
 }
 
 func typeOf[F any]() reflect.Type { return reflect.TypeFor[F]() }

@@ -64,6 +64,9 @@ func TestObjectLifeWithEventsAndAudit(t *testing.T) {
 		{name: "outdated", method: "PATCH", path: "/lines/101", body: `{"name":"X"}`, headers: []string{`If-Match: "1"`}, status: 412, contains: []string{`"code":"changed"`}},
 		{name: "patch with a type", method: "PATCH", path: "/lines/101", body: `{"max_calls":"two"}`, status: 422, contains: []string{`"field":"max_calls"`}},
 		{name: "patch of nothing known", method: "PATCH", path: "/lines/101", body: `{"colour":"red"}`, status: 422, contains: []string{`"field":"colour"`}},
+		{name: "patch in capitals", method: "PATCH", path: "/lines/101", body: `{"NAME":"x"}`, status: 422, contains: []string{`"field":"NAME"`}},
+		{name: "patch of an unknown part", method: "PATCH", path: "/lines/101", body: `{"devices":[{"username":"101","pin":"1"}]}`, status: 422, contains: []string{`"field":"devices[0].pin"`}},
+		{name: "two patches", method: "PATCH", path: "/lines/101", body: `{}}`, status: 400},
 		{name: "patch that is a list", method: "PATCH", path: "/lines/101", body: `[]`, status: 400},
 		{
 			name: "devices keep their secrets", method: "PATCH", path: "/lines/101", body: `{"devices":[{"username":"101","transport":"tls"}]}`,
