@@ -282,10 +282,11 @@ func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Messa
 	if i.unsupported(tx, m) {
 		return
 	}
-	if m.Has(sip.HContentType) && len(m.Body()) > 0 && m.SDP() == nil { // RFC 3261 §8.2.3
+	if !sipleg.Readable(m) { // RFC 3261 §8.2.3
 		b := i.builder()
 		defer i.builders.Put(b)
-		_ = tx.Respond(b.Response(m, 415, "", transaction.NewTag()).Add(sip.HAccept, "application/sdp").Add(sip.HServer, i.UserAgent))
+		sipleg.AddReadable(b.Response(m, 415, "", transaction.NewTag()))
+		_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))
 		return
 	}
 	if m.Has(sip.HAccept) && !m.HasOption(sip.HAccept, "application/sdp") && !m.HasOption(sip.HAccept, "*/*") { // §20.1

@@ -169,8 +169,8 @@ func (l *Leg) refusal(m *sip.Message, body []byte) *sip.Builder {
 		return l.response(m, 500, "Request In Progress").Add(sip.HRetryAfter, seconds)
 	}
 	switch {
-	case len(m.Body()) > 0 && body == nil: // RFC 3261 §8.2.3
-		return l.response(m, 415, "").Add(sip.HAccept, "application/sdp")
+	case !Readable(m): // RFC 3261 §8.2.3
+		return AddReadable(l.response(m, 415, ""))
 	case isInvite && l.phase == inviting:
 		return retry("5") // RFC 3261 §14.2: a second INVITE before the first has its final response
 	case l.asked != nil && !l.asked.answered:

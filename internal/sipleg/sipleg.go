@@ -112,6 +112,20 @@ func Unsupported(m *sip.Message) []string {
 	return tags
 }
 
+// Readable tells whether the body of an INVITE or UPDATE, if any, is a description: RFC 3261 §8.2.3.
+func Readable(m *sip.Message) bool {
+	if len(m.Body()) == 0 {
+		return true
+	}
+	encoding, encoded := m.Header(sip.HContentEncoding)
+	return m.SDP() != nil && (!encoded || sip.EqualFold(encoding, "identity"))
+}
+
+// AddReadable adds to a 415 what would have been understood.
+func AddReadable(b *sip.Builder) *sip.Builder {
+	return b.Add(sip.HAccept, "application/sdp").Add(sip.HAcceptEncoding, "identity")
+}
+
 // appendKey is what a request inside a dialog is found by.
 func appendKey(dst, callID, localTag []byte) []byte {
 	return append(append(append(dst, callID...), '|'), localTag...)

@@ -23,12 +23,13 @@
 // Behind the method or status may stand the method of a response ("200 INVITE"), whom a new call is for ("INVITE 102"),
 // a body in parentheses (see body.go) and flags: "again" is byte for byte the same as before, "xN" N times, "merged" the
 // same request by another way (a new branch), "auth" with the answer to the last challenge, "as TAG" a response with another
-// To tag. "nothing" expects silence. A message that is expected without a body must have none.
+// To tag, "within D" waits longer than the usual 100 ms. "nothing" expects silence. A message that is expected without a body must have none.
 //
 // Indented lines are headers: "Name: value" replaces the header when sending; when receiving it must match, where * stands
 // for anything; "Name: -" is a header that is left out, or must not be there. {name} stands for a value that was captured by an
 // expectation of the same form.
 //
+// "alice calls bob" stands for the messages of an ordinary call up to the ACK, "alice leaves bob" for those of its end.
 // "wait D" lets time pass; "record CAUSE" names the record of the next call that has ended. Everything that is not
 // expected by the end is an error.
 //
@@ -111,6 +112,26 @@ func (p *Player) Finish() {
 	}
 }
 
+// usual are the flows with a name: party <a>, party <b>, and the number of <b>.
+var usual = map[string]string{
+	"calls": `
+<a> -> INVITE <user> (offer)
+<b> <- INVITE (offer)
+<b> -> 180
+<a> <- 180
+<b> -> 200 (answer)
+<b> <- ACK
+<a> <- 200 (answer)
+<a> -> ACK
+`,
+	"leaves": `
+<a> -> BYE
+<a> <- 200
+<b> <- BYE
+<b> -> 200
+`,
+}
+
 // line is one line of a ladder with the headers below it.
 type line struct {
 	number  int
@@ -190,6 +211,12 @@ func (p *Player) step(l *line) {
 	if who == nil || len(words) < 3 {
 		p.t.Fatalf("%s: no such party, or no message", p.where)
 	}
+	if flow := usual[words[1]]; flow != "" && p.parties[words[2]] != nil {
+		where := p.where
+		p.Play(where, strings.NewReplacer("<a>", words[0], "<b>", words[2], "<user>", p.parties[words[2]].user).Replace(flow))
+		p.where = where
+		return
+	}
 	m, err := p.parseMove(l)
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.where, err)
@@ -228,26 +255,26 @@ func (p *Player) record(want string) {
 
 // move is what is sent or expected.
 type move struct {
-	method   string // of a request, or of the request that a response is for; "" for whatever it is
-	status   int    // 0 for a request
-	target   string // user or URI of a request outside a dialog
-	body     string // what stands in parentheses
-	hasBody  bool
-	again    bool
-	merged   bool
-	auth     bool
-	nothing  bool
-	tag      string
-	times    int
-	headers  []header
-	captures []header
+	method  string // of a request, or of the request that a response is for; "" for whatever it is
+	status  int    // 0 for a request
+	target  string // user or URI of a request outside a dialog
+	body    string // what stands in parentheses
+	hasBody bool
+	again   bool
+	merged  bool
+	auth    bool
+	nothing bool
+	tag     string
+	times   int
+	within  time.Duration
+	headers []header
 }
 
 // parseMove reads "INVITE 102 (offer) again x3" and the headers.
 func (p *Player) parseMove(l *line) (*move, error) {
 	_, text, _ := strings.Cut(l.text, " ")
 	text = strings.TrimSpace(strings.TrimSpace(text)[2:])
-	m := &move{times: 1}
+	m := &move{times: 1, within: patience}
 	if from := strings.IndexByte(text, '('); from >= 0 {
 		to := strings.LastIndexByte(text, ')')
 		if to < from {
@@ -274,6 +301,13 @@ func (p *Player) parseMove(l *line) (*move, error) {
 			m.merged = true
 		case w == "auth":
 			m.auth = true
+		case w == "within" && i+1 < len(words):
+			i++
+			d, err := time.ParseDuration(words[i])
+			if err != nil {
+				return nil, err
+			}
+			m.within = d
 		case w == "as" && i+1 < len(words):
 			i++
 			m.tag = words[i]

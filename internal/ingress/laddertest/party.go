@@ -37,8 +37,9 @@ type party struct {
 	asked                        map[string]*sip.Message
 	last                         *sip.Message // request that an unnamed response is for
 	sent                         map[string][]byte
-	answered                     map[string][]byte // responses, by status and method
-	invite, final                *sip.Message      // our INVITE and its final response
+	answered                     map[string][]byte       // responses, by status and method
+	invite, final                *sip.Message            // our INVITE and its final response
+	invites                      map[string]*sip.Message // by branch
 	rseq                         string
 	described, heard, lastPacket []byte
 	version                      int
@@ -57,7 +58,7 @@ func newParty(p *Player, name, user string, addr netip.AddrPort, h *network.Host
 		p.t.Fatalf("party %s: %v", name, err)
 	}
 	w := &party{player: p, name: name, user: user, addr: addr, conn: conn, done: make(chan struct{}), news: make(chan struct{}, 1),
-		asked: map[string]*sip.Message{}, sent: map[string][]byte{}, answered: map[string][]byte{}}
+		asked: map[string]*sip.Message{}, sent: map[string][]byte{}, answered: map[string][]byte{}, invites: map[string]*sip.Message{}}
 	w.account = &digest.Client{Username: user, Password: "secret-" + user}
 	go w.read()
 	return w
@@ -105,8 +106,8 @@ func (w *party) waiting() []received {
 const patience = 100 * time.Millisecond
 
 // next takes the next message; nil when none comes.
-func (w *party) next(take100 bool) *sip.Message {
-	deadline := time.After(patience)
+func (w *party) next(take100 bool, within time.Duration) *sip.Message {
+	deadline := time.After(within)
 	for {
 		w.mu.Lock()
 		for len(w.inbox) > 0 {
@@ -138,7 +139,7 @@ func (w *party) expect(m *move) {
 		return
 	}
 	for range m.times {
-		got := w.next(m.status == 100)
+		got := w.next(m.status == 100, m.within)
 		if got == nil {
 			w.player.failf("nothing came")
 			return
@@ -222,6 +223,8 @@ func (w *party) takeRequest(method string, m *sip.Message) {
 func (w *party) takeResponse(method string, m *sip.Message) {
 	if status := m.Status(); status == 401 || status == 407 {
 		w.challenge = m
+	} else if status/100 == 2 {
+		w.account.Accepted()
 	}
 	if v, ok := m.Header(sip.HRSeq); ok {
 		w.rseq = string(v)
@@ -275,6 +278,7 @@ func (w *party) send(m *move) {
 		if out = w.sent[m.method]; m.merged {
 			old, _ := sip.ParseVia(via(out))
 			out = []byte(strings.Replace(string(out), string(old.Branch), w.fresh("z9hG4bK"), 1))
+			w.remember(out)
 		}
 	default:
 		out = w.request(m)
@@ -306,7 +310,8 @@ func (w *party) request(m *move) []byte {
 			return nil
 		}
 		if w.final.Status() >= 300 {
-			return w.print(m, sip.NewACK(w.invite, w.final))
+			v, _ := w.final.Via()
+			return w.print(m, sip.NewACK(w.invites[string(v.Branch)], w.final))
 		}
 	}
 	uri := w.target
@@ -356,12 +361,21 @@ func (w *party) request(m *move) []byte {
 	}
 	out := w.print(m, b)
 	if m.method == "INVITE" {
-		w.invite, w.final = &sip.Message{}, nil
-		if err := w.invite.Parse(slices.Clone(out)); err != nil {
-			w.player.failf("INVITE: %v", err)
-		}
+		w.invite, w.final = w.remember(out), nil
 	}
 	return out
+}
+
+// remember keeps an INVITE for its ACK.
+func (w *party) remember(out []byte) *sip.Message {
+	m := &sip.Message{}
+	if err := m.Parse(slices.Clone(out)); err != nil {
+		w.player.failf("INVITE: %v", err)
+		return nil
+	}
+	v, _ := m.Via()
+	w.invites[string(v.Branch)] = m
+	return m
 }
 
 func methodOf(name string) sip.Method {
