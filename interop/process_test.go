@@ -44,9 +44,10 @@ func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 		close(p.done)
 	}()
 	t.Cleanup(func() {
+		said := p.said() // not what it says when it is ended
 		p.stop(5 * time.Second)
 		if t.Failed() {
-			t.Logf("%s said:\n%s", name, tail(p.said(), 60))
+			t.Logf("%s said:\n%s", name, tail(said, 150))
 		}
 	})
 	return p

@@ -1,0 +1,279 @@
+package interop
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dialtone/internal/media/tone"
+	"dialtone/internal/media/wav"
+)
+
+// phone is a baresip: it plays a tone of its own in every call and records what it hears.
+type phone struct {
+	*process
+	t      *testing.T
+	dir    string
+	number string
+	port   int // where it listens for SIP; it takes the next one for TLS
+
+	control net.Conn
+	answers chan string
+
+	mu     sync.Mutex
+	events []phoneEvent
+	wake   chan struct{}
+}
+
+// phoneEvent is what baresip says about itself.
+type phoneEvent struct {
+	Type      string `json:"type"`
+	Direction string `json:"direction"`
+	Param     string `json:"param"`
+}
+
+// phoneSetup says what kind of phone a test wants.
+type phoneSetup struct {
+	number    string
+	transport string  // udp, tcp, tls
+	hz        float64 // of the tone that it plays
+	codec     string  // "" = PCMA
+	manual    bool    // the test answers, or nobody does
+}
+
+// phone starts a baresip that registers and answers by itself.
+func (x *server) phone(s phoneSetup) *phone {
+	x.t.Helper()
+	if s.codec == "" {
+		s.codec = "PCMA"
+	}
+	p := &phone{t: x.t, dir: filepath.Join(x.t.ArtifactDir(), s.number), number: s.number, port: freePorts(x.t, 2), answers: make(chan string, 8), wake: make(chan struct{})}
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		x.t.Fatal(err)
+	}
+	control, media := freePorts(x.t, 1), freePorts(x.t, 20)
+	writeTone(x.t, filepath.Join(p.dir, "tone.wav"), s.hz, time.Minute)
+	server, answer := x.sip, "auto"
+	if s.transport == "tls" {
+		server = x.tls
+	}
+	if s.manual {
+		answer = "manual"
+	}
+	write(x.t, filepath.Join(p.dir, "accounts"), fmt.Sprintf(
+		"<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;outbound=\"sip:%s:%d;transport=%s\"\n",
+		s.number, host, server, s.transport, s.number, answer, s.codec, host, server, s.transport))
+	write(x.t, filepath.Join(p.dir, "contacts"), "")
+	write(x.t, filepath.Join(p.dir, "config"), fmt.Sprintf(`
+sip_listen %[1]s:%[2]d
+audio_source aufile,%[3]s/tone.wav
+audio_player aubridge,%[3]s
+audio_alert aubridge,%[3]s-alert
+audio_srate 8000
+audio_channels 1
+rtp_ports %[4]d-%[5]d
+rtp_stats yes
+statmode_default off
+redial_attempts 0
+net_interface %[1]s
+snd_path %[3]s
+module_path %[6]s
+module g711.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+module uuid.so
+module_tmp account.so
+module_app menu.so
+module_app ctrl_tcp.so
+ctrl_tcp_listen %[1]s:%[7]d
+`, host, p.port, p.dir, media, media+19, modulePath(x.t), control))
+	p.process = start(x.t, "baresip "+s.number, exec.Command("baresip", "-4", "-s", "-f", p.dir))
+	eventually(x.t, 10*time.Second, "controllable", func() bool {
+		c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(control)))
+		p.control = c
+		return err == nil
+	})
+	x.t.Cleanup(func() { p.control.Close() })
+	go p.listen()
+	return p
+}
+
+// modulePath is where Debian keeps the modules of baresip.
+func modulePath(t *testing.T) string {
+	t.Helper()
+	for _, pattern := range []string{"/usr/lib/baresip/modules", "/usr/lib/*/baresip/modules"} {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return found[0]
+		}
+	}
+	t.Fatal("the modules of baresip are not where Debian puts them")
+	return ""
+}
+
+// listen reads what baresip says: netstrings of JSON.
+func (p *phone) listen() {
+	in := bufio.NewReader(p.control)
+	for {
+		size, err := in.ReadString(':')
+		if err != nil {
+			return
+		}
+		n, err := strconv.Atoi(strings.TrimSuffix(size, ":"))
+		if err != nil {
+			return
+		}
+		text := make([]byte, n+1) // the comma, too
+		if _, err := io.ReadFull(in, text); err != nil {
+			return
+		}
+		var message struct {
+			phoneEvent
+			Event    bool   `json:"event"`
+			Response bool   `json:"response"`
+			Data     string `json:"data"`
+		}
+		if json.Unmarshal(text[:n], &message) != nil {
+			continue
+		}
+		if message.Response {
+			p.answers <- message.Data
+			continue
+		}
+		p.mu.Lock()
+		p.events = append(p.events, message.phoneEvent)
+		close(p.wake)
+		p.wake = make(chan struct{})
+		p.mu.Unlock()
+	}
+}
+
+// tell gives baresip a command and returns its answer.
+func (p *phone) tell(command, params string) string {
+	p.t.Helper()
+	text, err := json.Marshal(map[string]string{"command": command, "params": params, "token": "t"})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := fmt.Fprintf(p.control, "%d:%s,", len(text), text); err != nil {
+		p.t.Fatal(err)
+	}
+	select {
+	case answer := <-p.answers:
+		return answer
+	case <-time.After(5 * time.Second):
+		p.t.Fatalf("%s does not answer to %s %s:\n%s", p.name, command, params, tail(p.said(), 40))
+		return ""
+	}
+}
+
+// expect waits for the next event of a kind; what came before it is forgotten.
+func (p *phone) expect(kind string, patience time.Duration) phoneEvent {
+	p.t.Helper()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		p.mu.Lock()
+		for i, e := range p.events {
+			if e.Type == kind {
+				p.events = p.events[i+1:]
+				p.mu.Unlock()
+				return e
+			}
+		}
+		seen, wake := fmt.Sprint(p.events), p.wake
+		p.mu.Unlock()
+		select {
+		case <-wake:
+		case <-timer.C:
+			p.t.Fatalf("%s: no %s within %v, only %s\n%s", p.name, kind, patience, seen, tail(p.said(), 40))
+		}
+	}
+}
+
+// heard is what the phone has recorded of its calls, as 8 kHz samples; they have to be over. A phone that was held has
+// begun a new file.
+func (p *phone) heard() (pcm []int16) {
+	p.t.Helper()
+	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-dec.wav"))
+	if err != nil || len(files) == 0 {
+		p.t.Fatalf("%s has recorded nothing (%v)", p.name, err)
+	}
+	for _, name := range files {
+
+		f, err := os.Open(name)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		part, err := wav.Load(f, 0)
+		f.Close()
+		if err != nil {
+			p.t.Fatalf("%s: %v", name, err)
+		}
+		pcm = append(pcm, part...)
+	}
+	return pcm
+}
+
+// hears asserts that the phone heard one tone for at least so long, and another one not at all.
+func (p *phone) hears(hz, not float64, atLeast time.Duration) {
+	p.t.Helper()
+	pcm := p.heard()
+	if n := sounds(pcm, hz); n < atLeast {
+		p.t.Errorf("%s heard %.0f Hz for %v of %v, want %v", p.name, hz, n, length(pcm), atLeast)
+	}
+	// A tone that begins or ends within a block is heard at all frequencies there.
+	if n := sounds(pcm, not); n > 4*blockTime {
+		p.t.Errorf("%s heard %.0f Hz for %v", p.name, not, n)
+	}
+}
+
+// blockTime is how much sound is judged at a time, and audible the level of a tone that counts; ours are at -10 dBm0.
+const (
+	blockTime = 50 * time.Millisecond
+	audible   = -30 // dBm0
+)
+
+// sounds is how long a frequency was to be heard.
+func sounds(pcm []int16, hz float64) (total time.Duration) {
+	const block = int(8000 * blockTime / time.Second)
+	for ; len(pcm) >= block; pcm = pcm[block:] {
+		if tone.Goertzel(pcm[:block], hz) > audible {
+			total += blockTime
+		}
+	}
+	return total
+}
+
+func length(pcm []int16) time.Duration { return time.Duration(len(pcm)) * time.Second / 8000 }
+
+func writeTone(t *testing.T, name string, hz float64, d time.Duration) {
+	t.Helper()
+	f, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w, err := wav.NewWriter(f, 8000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pcm := make([]int16, 8000*d/time.Second)
+	tone.NewGenerator(tone.Sine(hz, -10)).Read(pcm)
+	if err := w.Write(pcm); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
