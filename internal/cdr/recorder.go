@@ -140,7 +140,7 @@ func legOf(r *call.LegRecord) Leg {
 		if s.Codec == "" {
 			continue
 		}
-		leg.Codec, leg.Crypto = known(s.Codec), new("none")
+		leg.Codec, leg.Crypto = known(strings.ToLower(s.Codec)), new("none")
 		if s.Crypto != "" {
 			leg.Crypto = known(s.Crypto)
 		}
