@@ -139,6 +139,9 @@ func (s *polledSocket) bind(addr netip.AddrPort) error {
 		unix.Close(fd)
 		return os.NewSyscallError("bind", errno)
 	}
+	if s.local = addr; addr.Port() != 0 {
+		return nil
+	}
 	n = uint32(len(name))
 	if _, _, errno := syscall.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&name)),
 		uintptr(unsafe.Pointer(&n))); errno != 0 {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"unsafe"
@@ -284,7 +285,24 @@ func growReceive(c *net.UDPConn, n int) {
 	rc.Control(func(fd uintptr) { growReceiveFD(int(fd), n) })
 }
 
+// defaultReceive is the receive buffer that the system gives to a new datagram socket.
+var defaultReceive = sync.OnceValue(func() int {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return 0
+	}
+	defer unix.Close(fd)
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	if err != nil {
+		return 0
+	}
+	return n
+})
+
 func growReceiveFD(fd, n int) {
+	if n <= defaultReceive() {
+		return
+	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, n) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, n)
 	}
