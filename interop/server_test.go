@@ -28,6 +28,7 @@ const host = "127.0.0.1"
 type setup struct {
 	site  string // configuration, applied after the start
 	sip   string // more lines of the [sip] section
+	in    string // network namespace; "" = that of the test
 	ports int    // RTP ports; 0 = 400
 }
 
@@ -35,6 +36,7 @@ type setup struct {
 type server struct {
 	*process
 	t        *testing.T
+	in       string // network namespace
 	dir      string // data directory
 	config   string // static file
 	sip, tls int    // ports; UDP and TCP share one
@@ -48,7 +50,7 @@ func serve(t *testing.T, s setup) *server {
 	if s.ports == 0 {
 		s.ports = 400
 	}
-	x := &server{t: t, dir: t.TempDir()}
+	x := &server{t: t, in: s.in, dir: t.TempDir()}
 	first := freePorts(t, 3+s.ports)
 	x.sip, x.tls, x.http = first, first+1, first+2
 	x.rtp = [2]int{first + 3, first + 2 + s.ports}
@@ -73,10 +75,18 @@ listen = ["http://%[2]s:%[8]d"]
 // boot starts the program and waits until it listens.
 func (x *server) boot() {
 	x.t.Helper()
-	cmd := exec.Command(binary, "serve", "--config", x.config, "--data", x.dir)
+	cmd := x.command(binary, "serve", "--config", x.config, "--data", x.dir)
 	cmd.Env = append(os.Environ(), "DIALTONE_ADMIN_PASSWORD=interop-password")
 	x.process = start(x.t, "dialtone serve", cmd)
 	x.hear("(http)", 20*time.Second)
+}
+
+// command is a command in the network namespace of the server.
+func (x *server) command(name string, args ...string) *exec.Cmd {
+	if x.in == "" {
+		return exec.Command(name, args...)
+	}
+	return privileged("ip", append([]string{"netns", "exec", x.in, name}, args...)...)
 }
 
 // apply gives the server a configuration.
@@ -243,12 +253,12 @@ func isFree(port int) bool {
 	return l.Close() == nil
 }
 
-// bound waits until a program has bound a UDP port of this machine.
-func bound(t *testing.T, port int) {
-	t.Helper()
+// bound waits until a program has bound a UDP port.
+func (p *process) bound(port int) {
+	p.t.Helper()
 	want := fmt.Sprintf(":%04X ", port)
-	eventually(t, 5*time.Second, fmt.Sprintf("bound to port %d", port), func() bool {
-		table, err := os.ReadFile("/proc/net/udp")
+	eventually(p.t, 5*time.Second, fmt.Sprintf("bound to port %d", port), func() bool {
+		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/udp", p.cmd.Process.Pid)) // as its namespace sees it
 		return err == nil && bytes.Contains(table, []byte(want))
 	})
 }

@@ -142,3 +142,33 @@ func TestLoad(t *testing.T) {
 		t.Errorf("%v panics", n)
 	}
 }
+
+// TestMediaThroughTheExchange sends sound both ways through many calls at once: nothing may be lost.
+func TestMediaThroughTheExchange(t *testing.T) {
+	const calls, talk = 40, 8 * time.Second
+	port := freePorts(t, 1)
+	x := serve(t, setup{site: site(caller, callee("102", "max_calls: 1000", port))})
+	tone := make([]byte, 8000) // a second of A-law
+	for i := range tone {
+		tone[i] = byte(0x55 + i%16)
+	}
+	called := x.begin(sipp{scenario: "callee", port: port, calls: calls, more: []string{"-rtp_echo"}})
+	x.begin(sipp{scenario: "caller_media", service: "102", calls: calls, rate: 20, hold: talk,
+		files: map[string]string{"tone.raw": string(tone)}}).end()
+	called.end()
+	x.idle()
+	packets := float64(calls) * talk.Seconds() * 50
+	if n := x.metric("dialtone_rtp_packets_total{direction=\"in\"}"); n < 1.9*packets {
+		t.Errorf("%v packets came in, want twice %v", n, packets)
+	}
+	if in, out := x.metric("dialtone_rtp_packets_total{direction=\"in\"}"), x.metric("dialtone_rtp_packets_total{direction=\"out\"}"); out < 0.999*in {
+		t.Errorf("%v packets came in, %v went out", in, out)
+	}
+	for _, r := range x.waitRecords(calls) {
+		for _, l := range r.Legs {
+			if l.MOSIn == nil || *l.MOSIn <= 4.2 || l.Loss == nil || *l.Loss > 0 {
+				t.Errorf("leg of %s: MOS %v, loss %v, jitter %v", *l.Device, pointed(l.MOSIn), pointed(l.Loss), pointed(l.JitterMS))
+			}
+		}
+	}
+}

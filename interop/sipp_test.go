@@ -3,7 +3,6 @@ package interop
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -18,7 +17,9 @@ type sipp struct {
 	rate     int    // calls per second; 0 = SIPp's own
 	hold     time.Duration
 	tcp      bool
-	password string // of the line that registers; "" = the right one
+	password string            // of the line that registers; "" = the right one
+	patience time.Duration     // for all its calls; 0 = a minute
+	files    map[string]string // that the scenario wants to find
 	more     []string
 }
 
@@ -29,14 +30,20 @@ func (x *server) begin(s sipp) *process {
 		s.port = freePorts(x.t, 1)
 	}
 	s.calls = max(s.calls, 1)
+	if s.patience == 0 {
+		s.patience = time.Minute
+	}
 	file, err := filepath.Abs(filepath.Join("sipp", s.scenario+".xml"))
 	if err != nil {
 		x.t.Fatal(err)
 	}
 	dir := x.t.TempDir()
+	for name, text := range s.files {
+		write(x.t, filepath.Join(dir, name), text)
+	}
 	media := freePorts(x.t, 6)
 	args := []string{fmt.Sprintf("%s:%d", host, x.sip), "-i", host, "-p", strconv.Itoa(s.port), "-mi", host, "-mp", strconv.Itoa(media),
-		"-sf", file, "-m", strconv.Itoa(s.calls), "-nostdin", "-timeout", "60s", "-timeout_error",
+		"-sf", file, "-m", strconv.Itoa(s.calls), "-nostdin", "-timeout_error", "-timeout", strconv.Itoa(int(s.patience.Seconds())) + "s",
 		"-trace_err", "-error_file", filepath.Join(dir, "errors")}
 	if s.calls == 1 {
 		args = append(args, "-trace_msg", "-message_file", filepath.Join(dir, "messages"))
@@ -56,7 +63,7 @@ func (x *server) begin(s sipp) *process {
 	if s.tcp {
 		args = append(args, "-t", "t1")
 	}
-	cmd := exec.Command("sipp", append(args, s.more...)...)
+	cmd := x.command("sipp", append(args, s.more...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TERM=dumb")
 	x.t.Cleanup(func() { // runs after the one of the process
@@ -71,7 +78,7 @@ func (x *server) begin(s sipp) *process {
 	})
 	p := start(x.t, "sipp "+s.scenario, cmd)
 	if s.service == "" && !s.tcp {
-		bound(x.t, s.port)
+		p.bound(s.port)
 	}
 	return p
 }
@@ -79,7 +86,7 @@ func (x *server) begin(s sipp) *process {
 // end waits until a scenario has passed.
 func (p *process) end() {
 	p.t.Helper()
-	if code := p.wait(70 * time.Second); code != 0 {
+	if code := p.wait(5 * time.Minute); code != 0 {
 		p.t.Errorf("%s failed with exit status %d", p.name, code)
 	}
 }
