@@ -9,6 +9,7 @@ package dialog
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"dialtone/internal/sip"
 )
@@ -31,6 +32,8 @@ type Dialog struct {
 var (
 	// ErrNoContact: a request that should make a dialog has no usable Contact.
 	ErrNoContact = errors.New("dialog: no Contact")
+	// ErrRoutes: Record-Route is too long, or names what is no SIP URI.
+	ErrRoutes = errors.New("dialog: unusable Record-Route")
 	// ErrOldRequest: a request with a CSeq below that of an earlier one (§12.2.2: answered 500).
 	ErrOldRequest = errors.New("dialog: request out of order")
 )
@@ -56,11 +59,8 @@ func FromRequest(req *sip.Message, localTag string) (*Dialog, error) {
 		return nil, err
 	}
 	// §12.1.1: Record-Route in the order of the request.
-	for e := req.Elements(sip.HRecordRoute); e.Next(); {
-		if len(d.Routes) == maxRoutes {
-			return nil, errors.New("dialog: route set too long")
-		}
-		d.Routes = append(d.Routes, string(e.Value()))
+	if d.Routes, err = recordRoutes(req); err != nil {
+		return nil, err
 	}
 	return d, nil
 }
@@ -103,15 +103,20 @@ func (d *Dialog) Confirm(res *sip.Message) error {
 
 // reversedRoutes: §12.1.2: a UAC visits the Record-Route of the response in reverse.
 func reversedRoutes(res *sip.Message) ([]string, error) {
+	routes, err := recordRoutes(res)
+	slices.Reverse(routes)
+	return routes, err
+}
+
+// recordRoutes is Record-Route in the order of the message.
+func recordRoutes(m *sip.Message) ([]string, error) {
 	var routes []string
-	for e := res.Elements(sip.HRecordRoute); e.Next(); {
-		if len(routes) == maxRoutes {
-			return nil, errors.New("dialog: route set too long")
+	for e := m.Elements(sip.HRecordRoute); e.Next(); {
+		a, err := e.Address()
+		if err != nil || !a.URI.IsSIP() || len(routes) == maxRoutes {
+			return nil, ErrRoutes
 		}
 		routes = append(routes, string(e.Value()))
-	}
-	for i, j := 0, len(routes)-1; i < j; i, j = i+1, j-1 {
-		routes[i], routes[j] = routes[j], routes[i]
 	}
 	return routes, nil
 }
@@ -137,7 +142,8 @@ func contact(m *sip.Message) (string, error) {
 	if err != nil || a.Star || !a.URI.IsSIP() {
 		return "", ErrNoContact
 	}
-	return a.URI.String(), nil
+	a.URI.Headers = nil // RFC 3261 §19.1.1: they have no place in a Request-URI
+	return string(a.URI.Append(nil)), nil
 }
 
 // Matches tells whether a request of the peer belongs to this dialog: RFC 3261 §12.2.2.

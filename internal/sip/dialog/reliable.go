@@ -50,5 +50,10 @@ func AckedBy(prack *sip.Message, rseq, cseq uint32) bool {
 		return false
 	}
 	f := strings.Fields(string(v))
-	return len(f) == 3 && f[0] == strconv.FormatUint(uint64(rseq), 10) && f[1] == strconv.FormatUint(uint64(cseq), 10) && f[2] == "INVITE"
+	return len(f) == 3 && isNumber(f[0], rseq) && isNumber(f[1], cseq) && f[2] == "INVITE"
+}
+
+func isNumber(s string, n uint32) bool {
+	v, err := strconv.ParseUint(s, 10, 32)
+	return err == nil && uint32(v) == n
 }
