@@ -72,9 +72,15 @@ func (st *Stream) bind(host netip.Addr, port uint16) error {
 			_ = m.Mark(dscp(st.Kind())) // a refusal costs quality, not the call
 		}
 	}
+	if w, ok := a.(network.Widener); ok && st.Kind() == "video" {
+		w.Widen(videoBuffer)
+	}
 	st.session.adopt(st)
 	return nil
 }
+
+// videoBuffer is room for a key frame that arrives at once. What the system gives by itself is enough for seconds of audio.
+const videoBuffer = 512 << 10
 
 // dscp is the class of service of RFC 4594 §4: EF for telephony, AF41 for conversational video.
 func dscp(kind string) int {

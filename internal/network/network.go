@@ -45,6 +45,12 @@ type PacketWriter interface {
 	CloseLater()
 }
 
+// Widener is a PacketWriter whose receive buffer can be made larger than what the system gives, for streams that come in
+// bursts (video key frames).
+type Widener interface {
+	Widen(bytes int)
+}
+
 // Marker is a PacketWriter that can mark what it sends with a DSCP value (RFC 2474); every socket of this package can.
 type Marker interface {
 	// Mark sets the value, 0 to 63; 46 is Expedited Forwarding (RFC 3246).

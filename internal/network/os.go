@@ -16,9 +16,6 @@ const (
 	// receiveBuffer is asked for each datagram socket that is opened with ListenPacket. The receive queue is what bounds
 	// the rate that survives a burst: Kamailio's highest clean rate was set by it at 55 % of a core.
 	receiveBuffer = 4 << 20
-	// pollBuffer is what each polled socket needs at least: seconds of one 64 kbit/s stream, or a video key frame. It is
-	// asked for only where the system gives less by itself.
-	pollBuffer = 192 << 10
 
 	// pollDatagram is the longest datagram that a polled socket takes: an Ethernet jumbo frame.
 	pollDatagram = 9216

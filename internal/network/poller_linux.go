@@ -132,7 +132,6 @@ func (s *polledSocket) bind(addr netip.AddrPort) error {
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only)
 	}
-	growReceiveFD(fd, pollBuffer)
 	var name sockaddr
 	n := name.put(addr, s.v6, &s.o.zones)
 	if _, _, errno := syscall.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(&name)), uintptr(n)); errno != 0 {

@@ -60,6 +60,9 @@ func (p *portableConn) WriteBatch(ps []Packet) (int, error) {
 	return sent, first
 }
 
+// Widen implements Widener.
+func (p *portableConn) Widen(bytes int) { growReceive(p.c, bytes) }
+
 func (p *portableConn) Mark(dscp int) error { return markConn(p.c, p.v6, dscp) }
 func (p *portableConn) Close() error        { return p.c.Close() }
 func (p *portableConn) CloseLater()         { p.c.Close() }
@@ -93,7 +96,6 @@ func (p *portablePoller) Open(addr netip.AddrPort, h PacketHandler) (PacketWrite
 	if err != nil {
 		return nil, err
 	}
-	growReceive(c, pollBuffer)
 	s := &portableSocket{portableConn: newPortableConn(c), p: p, h: h, done: make(chan struct{})}
 	p.mu.Lock()
 	defer p.mu.Unlock()

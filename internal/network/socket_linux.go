@@ -224,6 +224,14 @@ func (s *socket) writeChunk(w *sendBatch, ps []Packet) (sent int, first error) {
 	return sent, first
 }
 
+// Widen implements Widener.
+func (s *socket) Widen(bytes int) {
+	if s.hold() {
+		growReceiveFD(s.fd, bytes)
+		s.drop()
+	}
+}
+
 // Mark implements Marker.
 func (s *socket) Mark(dscp int) error {
 	if !s.hold() {
