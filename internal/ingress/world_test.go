@@ -93,11 +93,13 @@ type office struct {
 	locations    *location.Table
 	resolver     *transport.Resolver
 	background   sync.WaitGroup
+	extra        map[string][]call.Target // by number: where else a line is rung
 }
 
 // settings of an office.
 type settings struct {
 	timer dialog.TimerPolicy
+	ring  time.Duration // 0: 25 s
 }
 
 // inOffice plays act and checks that nothing of it remains.
@@ -188,9 +190,12 @@ func (o *office) build(s settings) {
 	if s.timer == (dialog.TimerPolicy{}) {
 		s.timer = dialog.TimerPolicy{Expires: 30 * time.Minute}
 	}
+	if s.ring == 0 {
+		s.ring = 25 * time.Second
+	}
 	o.endpoint = sipleg.New(sipleg.Config{Transactions: o.transactions, Router: router{o}, Media: o.media, Log: log, UserAgent: "Dialtone", Timer: s.timer})
-	o.exchange = exchange.New(exchange.Config{Directory: d, Locator: locator{o.locations}, Dialer: o.endpoint, Observer: o.seen,
-		RingTime: 25 * time.Second, Log: log})
+	o.exchange = exchange.New(exchange.Config{Directory: d, Locator: locator{o}, Dialer: o.endpoint, Observer: o.seen,
+		RingTime: s.ring, Log: log})
 	g, err := guard.New(guard.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, time.Now())
 	check(err)
 	pipeline := ingress.New(ingress.Config{
@@ -249,14 +254,20 @@ func (o *office) directory() *directory.Directory {
 }
 
 // locator is what a server uses, for one flow a device.
-type locator struct{ locations *location.Table }
+type locator struct{ o *office }
 
 func (l locator) Targets(tenant directory.ID, line *directory.Line) []call.Target {
 	var ts []call.Target
-	for _, b := range l.locations.Lookup(nil, location.AOR{Tenant: tenant, Line: line.ID}, time.Now()) {
+	for _, b := range l.o.locations.Lookup(nil, location.AOR{Tenant: tenant, Line: line.ID}, time.Now()) {
 		ts = append(ts, call.Target{Line: line.Number, Device: b.Device, URI: b.Contact, Source: sipleg.Caller{Domain: "pbx.example", Source: b.Flow}})
 	}
-	return ts
+	return append(ts, l.o.extra[line.Number]...)
+}
+
+// places are the ways to a target, in order; the last is never found until it is released.
+type places struct {
+	targets []transport.Target
+	release chan struct{} // nil: at once
 }
 
 // router leads to the flow of a registration, then to the address in the URI.
@@ -264,20 +275,50 @@ type router struct{ o *office }
 
 func (r router) Path(uri string, source any) sipleg.Path {
 	p := &path{o: r.o, uri: uri}
-	if f, ok := source.(location.Flow); ok {
-		p.flow = &f
+	switch s := source.(type) {
+	case location.Flow:
+		p.flow = &s
+	case places:
+		p.places = &s
 	}
 	return p
 }
 
+func (s *places) next(o *office, done func(sipleg.Flow, error)) {
+	if len(s.targets) == 0 {
+		done(nil, sipleg.ErrNoFlow)
+		return
+	}
+	t := s.targets[0]
+	s.targets = s.targets[1:]
+	o.background.Go(func() {
+		if s.release != nil {
+			<-s.release
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		f, err := o.transport.Open(ctx, t, 0)
+		if err != nil {
+			s.next(o, done)
+			return
+		}
+		done(f, nil)
+	})
+}
+
 type path struct {
-	o    *office
-	uri  string
-	flow *location.Flow
-	done bool
+	o      *office
+	uri    string
+	flow   *location.Flow
+	places *places
+	done   bool
 }
 
 func (p *path) Next(_ int, done func(sipleg.Flow, error)) {
+	if p.places != nil {
+		p.places.next(p.o, done)
+		return
+	}
 	if p.flow != nil {
 		flow := *p.flow
 		p.flow = nil
