@@ -28,6 +28,9 @@ func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
 	}
 	task := softphone.Task{Call: o.Call, Answer: o.Answer, Wait: o.Wait, ExpectTone: o.ExpectTone,
 		Talk: softphone.Talk{Duration: o.Duration, Press: o.DTMF}}
+	if err := task.Check(); err != nil {
+		return usage("%v", err)
+	}
 	if task.Talk.PCM, err = played(o.Play); err != nil {
 		return err
 	}

@@ -175,6 +175,9 @@ func (a *attempt) HandleFailure(_ *transaction.Client, err error) {
 	a.r.mu.Lock()
 	defer a.r.mu.Unlock()
 	if a.seq == a.r.seq {
+		if why := a.r.phone.stack.broken.Load(); why != nil && errors.Is(err, transaction.ErrTransport) {
+			err = *why // which says more
+		}
 		a.r.failed(fmt.Errorf("register: %w", err), 0)
 	}
 }

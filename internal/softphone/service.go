@@ -15,7 +15,7 @@ const (
 	// sessionExpires is what the phone asks for by RFC 4028.
 	sessionExpires = 30 * time.Minute
 	// supported are the options of RFC 3261 §11 that the phone knows outside a dialog.
-	supported = "100rel, timer, replaces, outbound, path"
+	supported = "100rel, timer, outbound, path"
 	// pressAfter is how long after the answer the first key is pressed: the far end has its media path by then.
 	pressAfter = 300 * time.Millisecond
 	// flushEvery is how often a recording is written.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
@@ -33,6 +34,7 @@ type stack struct {
 	calls        *call.Registry
 	cancel       context.CancelFunc
 	running      sync.WaitGroup
+	broken       atomic.Pointer[error] // why the stream to the server was closed last
 }
 
 // openStack finds the server and builds the layers; nothing runs yet.
@@ -188,6 +190,9 @@ func (s *stack) HandleMalformed(f *transport.Flow, _ []byte, m *sip.Message, err
 
 // HandleClosed implements transport.Handler.
 func (s *stack) HandleClosed(f *transport.Flow, err error) {
+	if f.Remote() == s.target.Addr {
+		s.broken.Store(&err) // before the transactions that fail because of it
+	}
 	s.transactions.HandleClosed(f)
 	if f.Remote() == s.target.Addr {
 		s.phone.registration.lost(err)
@@ -237,15 +242,9 @@ func (s *stack) invite(tx *transaction.Server, f transaction.Flow, m *sip.Messag
 		reply(tx, m, 480)
 		return
 	}
-	for e := m.Elements(sip.HRequire); e.Next(); {
-		known := false
-		for _, tag := range sipleg.Extensions {
-			known = known || sip.EqualFold(e.Value(), tag)
-		}
-		if !known { // RFC 3261 §8.2.2.3
-			_ = tx.Respond(sip.NewResponse(m, 420, "", transaction.NewTag()).AddBytes(sip.HUnsupported, e.Value()))
-			return
-		}
+	if unknown := sipleg.Unsupported(m); unknown != nil { // RFC 3261 §8.2.2.3
+		_ = tx.Respond(sip.NewResponse(m, 420, "", transaction.NewTag()).Add(sip.HUnsupported, strings.Join(unknown, ", ")))
+		return
 	}
 	var who Incoming
 	if from, err := m.From(); err == nil {

@@ -62,10 +62,18 @@ func (r Result) String() string {
 		time.Duration(r.TalkMS)*time.Millisecond, r.TonesHz, r.RX, r.Lost, r.MOS)
 }
 
+// Check says what of the task no phone can do.
+func (t Task) Check() error {
+	if t.Call != "" && t.Answer {
+		return errors.New("a phone either calls or answers")
+	}
+	return checkKeys(t.Talk.Press)
+}
+
 // Run opens the phone, registers it when it has a password, does the task, and closes the phone. An error means that
 // the task could not be begun or was broken off; a call that was refused is a Result.
 func (p *Phone) Run(ctx context.Context, t Task) (Result, error) {
-	if err := checkKeys(t.Talk.Press); err != nil {
+	if err := t.Check(); err != nil {
 		return Result{}, err
 	}
 	calls := make(chan *Call, 16)

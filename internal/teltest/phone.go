@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"dialtone/internal/media"
 	"dialtone/internal/network"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/softphone"
@@ -77,7 +78,7 @@ func (l *Lab) Place(d Device) *Phone {
 	var err error
 	p.Phone, err = softphone.New(softphone.Config{
 		Network: p.Host, Server: exchange, Transport: d.Transport, User: d.User, Password: password, Codecs: d.Codecs,
-		Expires: d.Expires, Answer: p.answer, Events: p.event,
+		Ports: media.PortRange{Min: 20000, Max: 23999}, Expires: d.Expires, Answer: p.answer, Events: p.event,
 	})
 	l.must(err)
 	l.must(p.Open(l.T.Context()))
