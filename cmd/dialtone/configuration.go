@@ -20,6 +20,9 @@ type applyCmd struct {
 	Prune bool   `help:"Remove objects that are missing from sections that are there."`
 }
 
+// shownWarnings is how many warnings a person is shown.
+const shownWarnings = 20
+
 // Run takes over a configuration file. Its faults are printed as file:line field: reason, all of them.
 func (c *applyCmd) Run(s *session) error {
 	text, err := s.read(c.File)
@@ -51,7 +54,11 @@ func (c *applyCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range report.Warnings {
+	for i, w := range report.Warnings {
+		if i == shownWarnings && !s.global.JSON {
+			fmt.Fprintf(s.stderr, "warning: and %d more; --json has them all\n", len(report.Warnings)-i)
+			break
+		}
 		fmt.Fprintln(s.stderr, "warning:", faultLine(c.File, w.Line, w.Field, w.Reason))
 	}
 	if s.global.JSON {

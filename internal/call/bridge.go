@@ -183,6 +183,11 @@ func (c *Call) settleHold(now time.Time) {
 
 // negotiated tells observers that there is a new state worth keeping.
 func (c *Call) negotiated() {
+	for _, p := range c.parties {
+		if m := p.media(); m != nil {
+			p.record.Streams = m.Stats() // what was agreed: the live view shows the codec
+		}
+	}
 	c.publish()
 	c.tell(CallNegotiated{Record: c.Record(), State: c.state})
 }

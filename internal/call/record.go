@@ -59,7 +59,7 @@ type LegRecord struct {
 	End      time.Time           `json:"end"`
 	Cause    cause.Cause         `json:"cause"`
 	OnHold   bool                `json:"on_hold"`           // the party has put the other one on hold
-	Streams  []media.StreamStats `json:"streams,omitempty"` // once the leg has ended
+	Streams  []media.StreamStats `json:"streams,omitempty"` // as of the last change of the media, in the end of the whole leg
 	Received time.Time           `json:"received"`          // last RTP or RTCP from the party, once the leg has ended
 }
 

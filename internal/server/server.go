@@ -283,6 +283,9 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 	var secure *tls.Config
 	out := make([]transport.Listener, 0, len(c.SIP.Listen))
 	for _, l := range c.SIP.Listen {
+		if l.Role != config.Exchange && l.Role != config.Registrar {
+			return nil, fmt.Errorf("sip.listen: %s: this version has no %s", l, l.Role)
+		}
 		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
 		if t.Kind.Secure() {
 			if secure == nil {
