@@ -33,8 +33,8 @@ func TestLoss(t *testing.T) {
 	port := freePorts(t, 1)
 	x := serve(t, setup{in: namespace(t), ports: 2000, site: site(caller, callee("102", "max_calls: 1000", port))})
 	rules := fmt.Sprintf("table inet loss { chain in { type filter hook input priority 0; "+
-		"udp dport { %d, %d } numgen random mod 100 < 10 counter drop; "+
-		"udp sport %d numgen random mod 100 < 10 counter drop; }; }", x.sip, port, x.sip)
+		"udp dport %[1]d numgen random mod 100 < 10 counter drop; "+
+		"udp sport %[1]d numgen random mod 100 < 10 counter drop; }; }", x.sip)
 	if out, err := x.command("nft", rules).CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
@@ -45,7 +45,7 @@ func TestLoss(t *testing.T) {
 	x.idle()
 	for _, r := range x.waitRecords(calls) {
 		if r.Answer == nil || r.Cause.SIP != 200 {
-			t.Errorf("call %s: answered at %v, cause %+v", r.CallID, r.Answer, r.Cause)
+			t.Errorf("call %s: answered at %v, cause %+v\n%s", r.CallID, r.Answer, r.Cause, x.run("trace", r.CallID))
 		}
 	}
 	out, err := x.command("nft", "list", "table", "inet", "loss").CombinedOutput()
