@@ -46,6 +46,16 @@ func (l *Layer) listenUDP(c Listener) error {
 	u := &udpListener{l: l, role: c.Role, addr: c.Addr}
 	u.said.l, u.said.kind = l, UDP
 	l.udp = append(l.udp, u)
+	// Sockets that share a port would share it with another server on this machine, too, and take half of its messages.
+	if l.workers > 1 && u.addr.Port() != 0 {
+		alone, err := l.c.Network.ListenPacket(u.addr, false)
+		if err != nil {
+			return err
+		}
+		if err := alone.Close(); err != nil {
+			return err
+		}
+	}
 	for i := range l.workers {
 		pc, err := l.c.Network.ListenPacket(u.addr, l.workers > 1)
 		if err != nil {
