@@ -281,8 +281,10 @@ func TestHoldFromBothSides(t *testing.T) {
 				t.Errorf("hold: %v", err)
 			}
 		}
-		lab.must(near.Resume(t.Context()))
-		lab.must(far.Resume(t.Context()))
+		for _, c := range []*softphone.Call{near, far} {
+			lab.Pass(time.Second) // what came before is acknowledged on both sides
+			lab.must(c.Resume(t.Context()))
+		}
 		lab.Hears(near, b.Hz)
 		lab.Hears(far, a.Hz)
 		near.Hangup()
