@@ -115,8 +115,12 @@ func run(args []string, sys system, programs entryPoints) (status int) {
 		return exitUsage
 	}
 	defer func() {
-		if code, ok := recover().(exited); ok {
-			status = int(code)
+		switch r := recover().(type) {
+		case nil:
+		case exited:
+			status = int(r)
+		default:
+			panic(r) // a fault must not look like a success
 		}
 	}()
 	if len(args) == 0 {
