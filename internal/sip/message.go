@@ -17,6 +17,7 @@ type Message struct {
 	raw     []byte
 	headers []header
 	seen    [2]uint64 // a bit for each HeaderID that is present
+	many    [2]uint64 // and for each that is there more than once
 	method  Method
 	status  uint16
 	name    span // method, or reason phrase
@@ -260,7 +261,9 @@ func (e *Elements) nextLine() bool {
 	for ; e.line < len(e.m.headers); e.line++ {
 		if h := &e.m.headers[e.line]; h.id == e.id {
 			e.rest = h.value.of(e.m.raw)
-			e.line++
+			if e.line++; e.m.many[e.id>>6]&(1<<(e.id&63)) == 0 {
+				e.line = len(e.m.headers)
+			}
 			return true
 		}
 	}
@@ -277,8 +280,11 @@ func (e *Elements) Address() (Address, error) { return ParseAddress(e.cur) }
 func (e *Elements) Via() (Via, error) { return ParseVia(e.cur) }
 
 // elementEnd is the index of the comma that ends the element starting at b[i], or len(b); -1 when a quoted string does
-// not end. Commas in quotes and in angle brackets belong to the element.
+// not end before a comma. Commas in quotes and in angle brackets belong to the element.
 func elementEnd(b []byte, i int) int {
+	if bytes.IndexByte(b[i:], ',') < 0 {
+		return len(b) // nearly always; a quoted string that does not end is found by whoever reads the element
+	}
 	for i < len(b) {
 		switch b[i] {
 		case ',':

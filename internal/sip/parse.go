@@ -154,8 +154,11 @@ func (m *Message) addHeader(b []byte, start, end int) error {
 	m.headers = append(m.headers, header{id: id, start: uint16(start), nameEnd: uint16(start + ne), end: uint16(end),
 		value: span{uint16(start + vs), uint16(start + ve)}})
 	if id != HUnknown {
-		if m.Has(id) && isSingle(id) {
-			return errDuplicate
+		if m.Has(id) {
+			if isSingle(id) {
+				return errDuplicate
+			}
+			m.many[id>>6] |= 1 << (id & 63)
 		}
 		m.seen[id>>6] |= 1 << (id & 63)
 	}
