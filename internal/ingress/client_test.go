@@ -225,3 +225,40 @@ record 503/38 connection lost (system)
 `)
 	})
 }
+
+// TestAnsweredElsewhere: two phones ring, one answers; the other is told so (RFC 3326 §3.1), and a third place that
+// answers at the same moment is ended.
+func TestAnsweredElsewhere(t *testing.T) {
+	inOffice(t, settings{}, func(o *office) {
+		o.extra = map[string][]call.Target{"104": {{Line: "104", Device: "a", URI: "sip:104@192.0.2.12:5060"},
+			{Line: "104", Device: "b", URI: "sip:104@192.0.2.13:5060"}, {Line: "104", Device: "c", URI: "sip:104@192.0.2.16:5060"}}}
+		o.Do(`
+alice -> INVITE 104 (offer)
+bob   <- INVITE (offer)
+carol <- INVITE (offer)
+proxy <- INVITE (offer)
+bob   -> 180
+alice <- 180
+carol -> 180
+proxy -> 183 (answer pcma)
+alice <- 183 (answer pcma)
+bob   -> 200 (answer pcmu)
+bob   <- ACK
+alice <- 200 (answer pcmu)
+carol <- CANCEL
+    Reason: *SIP;cause=200;text="*"*
+carol -> 200 CANCEL
+carol -> 487 INVITE
+carol <- ACK
+proxy <- CANCEL
+proxy -> 200 INVITE (answer)
+proxy <- ACK
+proxy <- BYE
+proxy -> 200 BYE
+proxy -> 200 CANCEL
+alice -> ACK
+alice leaves bob
+record 200/16 normal (caller)
+`)
+	})
+}

@@ -48,6 +48,7 @@ var fixed = map[string]string{
 var parties = map[string]string{
 	"alice": "101@192.0.2.11:5060", "bob": "102@192.0.2.12:5060", "carol": "103@192.0.2.13:5060",
 	"dave": "104@192.0.2.14:5060", "eve": "105@192.0.2.15:5060", "proxy": "106@192.0.2.16:5060",
+	"tess": "tcp:105@192.0.2.15:5060",
 }
 
 // seen collects the records of calls and the words of the log.
@@ -100,6 +101,7 @@ type office struct {
 type settings struct {
 	timer dialog.TimerPolicy
 	ring  time.Duration // 0: 25 s
+	tb    testing.TB    // who is told of faults in the ladder; nil: the test
 }
 
 // inOffice plays act and checks that nothing of it remains.
@@ -110,9 +112,7 @@ func inOffice(t *testing.T, s settings, act func(o *office)) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var running sync.WaitGroup
 		defer func() {
-			over, end := context.WithCancel(context.Background())
-			end()
-			o.exchange.Drain(over)
+			o.hangUp()
 			o.Close()
 			cancel()
 			running.Wait()
@@ -128,6 +128,13 @@ func inOffice(t *testing.T, s settings, act func(o *office)) {
 		act(o)
 		o.isClean()
 	})
+}
+
+// hangUp ends every call.
+func (o *office) hangUp() {
+	over, end := context.WithCancel(context.Background())
+	end()
+	o.exchange.Drain(over)
 }
 
 // isClean: a minute later nothing of the calls is left.
@@ -210,7 +217,11 @@ func (o *office) build(s settings) {
 	o.transport, err = transport.New(transport.Config{Network: host, Handler: pipeline, Admit: pipeline.Admit, Workers: 1, Log: log,
 		Listeners: []transport.Listener{{Kind: transport.UDP, Addr: any, Role: "exchange"}, {Kind: transport.TCP, Addr: any, Role: "exchange"}}})
 	check(err)
-	o.Player = laddertest.New(o.t, laddertest.World{Network: o.network, Exchange: exchangeAddr, Parties: parties, Records: o.seen.causes})
+	var tb testing.TB = o.t
+	if s.tb != nil {
+		tb = s.tb
+	}
+	o.Player = laddertest.New(tb, laddertest.World{Network: o.network, Exchange: exchangeAddr, Parties: parties, Records: o.seen.causes})
 }
 
 func (o *office) directory() *directory.Directory {

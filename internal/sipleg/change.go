@@ -37,6 +37,10 @@ func (l *Leg) Offer(offer *sdp.Description) {
 		return
 	case l.change != nil && l.change.refresh && l.change.wait != nil:
 		l.change.giveWay() // the change refreshes as well
+	case l.change == nil && l.awaitsACK():
+		// RFC 3261 §14.1: not while the party's own INVITE transaction is in progress; its ACK is under way.
+		l.afterACK = func() { l.Offer(offer) }
+		return
 	case l.change != nil || l.asked != nil || l.in != nil:
 		l.tell(call.Answered{Leg: l, Cause: cause.RequestPending()})
 		return
@@ -51,6 +55,14 @@ func (l *Leg) Offer(offer *sdp.Description) {
 		}
 	}
 	l.startChange(&changing{body: body})
+}
+
+// awaitsACK tells whether all that stands in the way of an offer of ours is an ACK without an answer.
+func (l *Leg) awaitsACK() bool {
+	if l.asked != nil {
+		return l.asked.answered && l.asked.offered && l.in == nil
+	}
+	return l.in != nil && l.in.offered
 }
 
 func (l *Leg) startChange(c *changing) {

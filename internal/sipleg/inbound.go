@@ -222,6 +222,10 @@ func (l *Leg) acknowledged(m *sip.Message) {
 	tx.Acknowledged()
 	if !delayed {
 		l.tell(call.Acked{Leg: l})
+		if next := l.afterACK; next != nil {
+			l.afterACK = nil
+			next()
+		}
 		return
 	}
 	var answer *sdp.Description

@@ -56,6 +56,7 @@ type Leg struct {
 	lost        []string   // tags of other dialogs that a forking proxy has made, and that were ended
 	asked       *asking    // the party's re-INVITE or UPDATE that waits for Respond
 	change      *changing  // our re-INVITE or UPDATE
+	afterACK    func()     // an offer of ours that waits for the party's ACK
 
 	// What arrives for a leg that has ended is handled on whatever goroutine brings it, under mu.
 	mu       sync.Mutex

@@ -16,7 +16,7 @@
 //	bob   -> 200
 //	record 200/16 normal (caller)
 //
-// It owns the scripted parties: SIP over datagrams on a network in memory, one dialog each, no timers and no
+// It owns the scripted parties: SIP over datagrams or a stream on a network in memory, one dialog each, no timers and no
 // retransmissions of their own, so that whatever repeats itself is the exchange's doing. It does not own the exchange.
 //
 // Lines. "->" sends, "<-" takes the party's next message and compares it; 100 is passed over unless it is asked for.
@@ -30,7 +30,7 @@
 // expectation of the same form.
 //
 // "alice calls bob" stands for the messages of an ordinary call up to the ACK, "alice leaves bob" for those of its end.
-// "wait D" lets time pass; "record CAUSE" names the record of the next call that has ended. Everything that is not
+// "wait D" lets time pass; "hangup alice" closes her stream; "record CAUSE" names the record of the next call that has ended. Everything that is not
 // expected by the end is an error.
 //
 // Goroutines: one reader for each party; Close ends them. It runs inside a synctest bubble.
@@ -39,7 +39,9 @@ package laddertest
 import (
 	"bufio"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,7 +55,8 @@ import (
 type World struct {
 	Network  *network.Memory
 	Exchange netip.AddrPort // where the parties send to
-	// Parties by name: "101@192.0.2.11:5060" is user and address. Their passwords are "secret-" and the user.
+	// Parties by name: "101@192.0.2.11:5060" is user and address; with "tcp:" in front the party opens a stream to the
+	// exchange when it speaks for the first time. Their passwords are "secret-" and the user.
 	Parties map[string]string
 	// Records are the causes of the calls that have ended so far, in the order of their ends.
 	Records func() []string
@@ -74,7 +77,9 @@ type Player struct {
 func New(t testing.TB, w World) *Player {
 	t.Helper()
 	p := &Player{t: t, world: w, parties: map[string]*party{}, hosts: map[netip.Addr]*network.Host{}, vars: map[string]string{}}
-	for name, place := range w.Parties {
+	for _, name := range slices.Sorted(maps.Keys(w.Parties)) { // in order: what arrives at one instant is ordered by sender
+		place := w.Parties[name]
+		place, isTCP := strings.CutPrefix(place, "tcp:")
 		user, address, _ := strings.Cut(place, "@")
 		addr, err := netip.ParseAddrPort(address)
 		if err != nil {
@@ -83,7 +88,10 @@ func New(t testing.TB, w World) *Player {
 		if p.hosts[addr.Addr()] == nil {
 			p.hosts[addr.Addr()] = w.Network.Host(addr.Addr())
 		}
-		p.parties[name] = newParty(p, name, user, addr, p.hosts[addr.Addr()])
+		p.parties[name] = newParty(p, name, user, addr)
+		if !isTCP {
+			p.parties[name].bind(p.hosts[addr.Addr()])
+		}
 	}
 	return p
 }
@@ -104,7 +112,7 @@ func (p *Player) Finish() {
 	synctest.Wait()
 	for _, party := range p.parties {
 		for _, r := range party.waiting() {
-			p.t.Errorf("nobody expected, at %s:\n%s", party.name, r.message.Bytes())
+			p.t.Errorf("nobody expected, at %s:\n%s", party.name, r.Bytes())
 		}
 	}
 	if all := p.world.Records(); len(all) != p.records {
@@ -201,6 +209,10 @@ func (p *Player) step(l *line) {
 			p.t.Fatalf("%s: %v", p.where, err)
 		}
 		<-time.After(d)
+		synctest.Wait()
+		return
+	case "hangup": // of the stream of a party
+		p.parties[words[1]].close()
 		synctest.Wait()
 		return
 	case "record":

@@ -1,7 +1,9 @@
 package laddertest
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -21,11 +23,12 @@ type party struct {
 	name   string
 	user   string
 	addr   netip.AddrPort
-	conn   network.PacketConn
+	conn   network.PacketConn // or
+	stream net.Conn
 	done   chan struct{}
 
 	mu    sync.Mutex
-	inbox []received
+	inbox []*sip.Message
 	news  chan struct{}
 
 	// the dialog
@@ -47,26 +50,45 @@ type party struct {
 	challenge                    *sip.Message
 }
 
-type received struct {
-	message *sip.Message
-	at      time.Time
-}
-
-func newParty(p *Player, name, user string, addr netip.AddrPort, h *network.Host) *party {
-	conn, err := h.ListenPacket(addr, false)
-	if err != nil {
-		p.t.Fatalf("party %s: %v", name, err)
-	}
-	w := &party{player: p, name: name, user: user, addr: addr, conn: conn, done: make(chan struct{}), news: make(chan struct{}, 1),
-		asked: map[string]*sip.Message{}, sent: map[string][]byte{}, answered: map[string][]byte{}, invites: map[string]*sip.Message{}}
+func newParty(p *Player, name, user string, addr netip.AddrPort) *party {
+	w := &party{player: p, name: name, user: user, addr: addr, news: make(chan struct{}, 1), asked: map[string]*sip.Message{},
+		sent: map[string][]byte{}, answered: map[string][]byte{}, invites: map[string]*sip.Message{}}
 	w.account = &digest.Client{Username: user, Password: "secret-" + user}
-	go w.read()
 	return w
 }
 
+// bind opens the party's socket.
+func (w *party) bind(h *network.Host) {
+	conn, err := h.ListenPacket(w.addr, false)
+	if err != nil {
+		w.player.t.Fatalf("party %s: %v", w.name, err)
+	}
+	w.conn, w.done = conn, make(chan struct{})
+	go w.read()
+}
+
+// connect opens the party's stream.
+func (w *party) connect() error {
+	stream, err := w.player.Host(w.name).Dial(context.Background(), w.player.world.Exchange)
+	if err != nil {
+		return err
+	}
+	w.stream, w.done = stream, make(chan struct{})
+	go w.readStream()
+	return nil
+}
+
 func (w *party) close() {
-	_ = w.conn.Close()
+	switch {
+	case w.conn != nil:
+		_ = w.conn.Close()
+	case w.stream != nil:
+		_ = w.stream.Close()
+	default:
+		return
+	}
 	<-w.done
+	w.conn, w.stream = nil, nil
 }
 
 func (w *party) read() {
@@ -79,27 +101,75 @@ func (w *party) read() {
 			return
 		}
 		for _, packet := range ps[:n] {
-			var m sip.Message
-			if err := m.Parse(slices.Clone(packet.Data)); err != nil {
-				w.player.t.Errorf("%s cannot read: %v\n%s", w.name, err, packet.Data)
-				continue
-			}
-			w.mu.Lock()
-			w.inbox = append(w.inbox, received{&m, time.Now()})
-			w.mu.Unlock()
-			select {
-			case w.news <- struct{}{}:
-			default:
-			}
+			w.take(packet.Data)
 		}
 	}
 }
 
+func (w *party) readStream() {
+	defer close(w.done)
+	var all []byte
+	b := make([]byte, 4096)
+	for {
+		n, err := w.stream.Read(b)
+		if err != nil {
+			return
+		}
+		all = append(all, b[:n]...)
+		for {
+			_, total, err := sip.Frame(all)
+			if err != nil || total == 0 {
+				break
+			}
+			w.take(all[:total])
+			all = all[total:]
+		}
+	}
+}
+
+// take puts what was read into the inbox.
+func (w *party) take(b []byte) {
+	var m sip.Message
+	if err := m.Parse(slices.Clone(b)); err != nil {
+		w.player.t.Errorf("%s cannot read: %v\n%s", w.name, err, b)
+		return
+	}
+	w.mu.Lock()
+	w.inbox = append(w.inbox, &m)
+	w.mu.Unlock()
+	select {
+	case w.news <- struct{}{}:
+	default:
+	}
+}
+
+// write sends bytes to the exchange.
+func (w *party) write(b []byte) error {
+	if w.conn != nil {
+		return w.conn.WriteTo(b, w.player.world.Exchange)
+	}
+	if w.stream == nil {
+		if err := w.connect(); err != nil {
+			return err
+		}
+	}
+	_, err := w.stream.Write(b)
+	return err
+}
+
+// transport is the protocol of the party's Via, and parameter what its Contact says of it.
+func (w *party) transport() (protocol, parameter string) {
+	if w.conn == nil {
+		return "TCP", ";transport=tcp"
+	}
+	return "UDP", ""
+}
+
 // waiting is what has arrived and was not expected yet, without 100.
-func (w *party) waiting() []received {
+func (w *party) waiting() []*sip.Message {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(w.inbox), func(r received) bool { return r.message.Status() == 100 })
+	return slices.DeleteFunc(slices.Clone(w.inbox), func(m *sip.Message) bool { return m.Status() == 100 })
 }
 
 // patience is how long an expected message may be under way.
@@ -111,7 +181,7 @@ func (w *party) next(take100 bool, within time.Duration) *sip.Message {
 	for {
 		w.mu.Lock()
 		for len(w.inbox) > 0 {
-			m := w.inbox[0].message
+			m := w.inbox[0]
 			w.inbox = w.inbox[1:]
 			if m.Status() == 100 && !take100 {
 				continue
@@ -134,7 +204,7 @@ func (w *party) expect(m *move) {
 	if m.nothing {
 		synctest.Wait()
 		if all := w.waiting(); len(all) > 0 {
-			w.player.failf("there is:\n%s", all[0].message.Bytes())
+			w.player.failf("there is:\n%s", all[0].Bytes())
 		}
 		return
 	}
@@ -288,7 +358,7 @@ func (w *party) send(m *move) {
 		w.player.failf("there is nothing to send")
 		return
 	}
-	if err := w.conn.WriteTo(out, w.player.world.Exchange); err != nil {
+	if err := w.write(out); err != nil {
 		w.player.failf("send: %v", err)
 	}
 }
@@ -335,7 +405,8 @@ func (w *party) request(m *move) []byte {
 	if methodOf(m.method) == sip.Other {
 		b.Request(m.method, uri)
 	}
-	b.Via("SIP/2.0/UDP " + w.addr.String() + ";rport;branch=" + w.fresh("z9hG4bK"))
+	protocol, parameter := w.transport()
+	b.Via("SIP/2.0/" + protocol + " " + w.addr.String() + ";rport;branch=" + w.fresh("z9hG4bK"))
 	for _, r := range w.routes {
 		b.Add(sip.HRoute, r)
 	}
@@ -348,7 +419,7 @@ func (w *party) request(m *move) []byte {
 	b.Add(sip.HCallID, w.callID).Add(sip.HCSeq, cseq(seq, m.method)).Add(sip.HMaxForwards, "70")
 	switch m.method {
 	case "INVITE", "UPDATE", "REGISTER", "SUBSCRIBE", "REFER":
-		b.Add(sip.HContact, "<sip:", w.user, "@", w.addr.String(), ">")
+		b.Add(sip.HContact, "<sip:", w.user, "@", w.addr.String(), parameter, ">")
 		b.Add(sip.HAllow, "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, INFO, OPTIONS")
 	case "PRACK":
 		b.Add(sip.HRAck, w.rseq, " ", strconv.Itoa(int(w.invite.CSeq())), " INVITE")
@@ -431,8 +502,9 @@ func (w *party) response(m *move) []byte {
 	}
 	b := sip.NewResponse(req, m.status, "", tag)
 	if m.status > 100 && m.status < 300 && string(req.MethodName()) != "BYE" {
+		_, parameter := w.transport()
 		b.Copy(req, sip.HRecordRoute)
-		b.Add(sip.HContact, "<sip:", w.user, "@", w.addr.String(), ">")
+		b.Add(sip.HContact, "<sip:", w.user, "@", w.addr.String(), parameter, ">")
 	}
 	if m.hasBody {
 		b.Body(w.compose(m.body))
