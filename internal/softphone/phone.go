@@ -61,6 +61,8 @@ type Config struct {
 	Answer func(Incoming) Decision
 	// Events is told what happens; it must not block. May be nil.
 	Events func(Event)
+	// MediaTimeout ends a call in which nothing was heard for so long; 0: never.
+	MediaTimeout time.Duration
 	// Media is an engine that many phones of one host share; nil makes one for this phone, with the ports of Ports
 	// (20000 to 32767 when zero).
 	Media *media.Engine

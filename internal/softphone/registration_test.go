@@ -12,6 +12,7 @@ import (
 
 	"dialtone/internal/network"
 	"dialtone/internal/sip"
+	"dialtone/internal/sip/transport"
 )
 
 // scripted is a registrar that does what a test says.
@@ -207,4 +208,57 @@ func TestWait(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A phone on a stream comes back when the server has closed it.
+func TestRegistrationOutlivesItsStream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := network.NewMemory(network.MemoryConfig{Seed: 1, Test: t})
+		listener, err := net.Host(netip.MustParseAddr("192.0.2.1")).Listen(netip.MustParseAddrPort("192.0.2.1:5060"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		arrived := make(chan time.Time, 100)
+		go func() {
+			for {
+				c, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				b := make([]byte, 64<<10)
+				n, _ := c.Read(b)
+				var m sip.Message
+				if m.Parse(b[:n]) == nil {
+					_, _ = c.Write(accept(&m, "3600").Append(nil))
+					arrived <- time.Now()
+				}
+				select {
+				case <-time.After(time.Minute):
+				case <-t.Context().Done():
+				}
+				_ = c.Close()
+			}
+		}()
+		p, err := New(Config{Network: net.Host(netip.MustParseAddr("192.0.2.2")), Server: "192.0.2.1", Transport: transport.TCP,
+			User: "101", Password: "secret"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		if err := p.Register(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		last := <-arrived
+		for range 5 {
+			at := <-arrived
+			if d := at.Sub(last) - time.Minute; d < 15*time.Second || d > 31*time.Second {
+				t.Errorf("came back %v after the stream was closed", d)
+			}
+			last = at
+		}
+	})
 }

@@ -45,7 +45,7 @@ func openStack(ctx context.Context, p *Phone) (*stack, error) {
 		return nil, err
 	}
 	s.transactions = transaction.New(transaction.Config{Timers: p.config.Timers, User: s})
-	s.calls = call.NewRegistry(call.Config{Observer: p, Log: p.log})
+	s.calls = call.NewRegistry(call.Config{Observer: p, MediaTimeout: p.config.MediaTimeout, Log: p.log})
 	c := transport.Config{Network: p.config.Network, Handler: s, Workers: 1, ClientTLS: p.tls, Log: p.log}
 	if s.target.Kind == transport.UDP {
 		local := netip.IPv4Unspecified()

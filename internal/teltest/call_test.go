@@ -12,6 +12,7 @@ import (
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/config"
 	"dialtone/internal/network"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/softphone"
@@ -346,17 +347,86 @@ func TestDelayedOffer(t *testing.T) {
 	})
 }
 
-func TestPhonesOverTCP(t *testing.T) {
-	inLab(t, Options{Seed: 12}, func(t *testing.T, lab *Lab) {
-		a, b := lab.Phone("101"), lab.Add(Device{User: "102", Transport: transport.TCP})
-		near, far := a.Connect("102", b)
-		lab.Hears(near, b.Hz)
-		far.Hangup()
-		lab.Ended(near)
-		near, far = b.Connect("101", a)
-		lab.Hears(far, b.Hz)
+func TestPhonesOverStreams(t *testing.T) {
+	listen := func(c *config.Config) {
+		for _, text := range []string{"tls://[::]:5061", "ws://[::]:80", "wss://[::]:443"} {
+			var l config.SIPListener
+			if err := l.UnmarshalText([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			c.SIP.Listen = append(c.SIP.Listen, l)
+		}
+	}
+	for _, kind := range []transport.Kind{transport.TCP, transport.TLS, transport.WS, transport.WSS} {
+		t.Run(kind.String(), func(t *testing.T) {
+			inLab(t, Options{Seed: 12, Configure: listen}, func(t *testing.T, lab *Lab) {
+				a, b := lab.Phone("101"), lab.Add(Device{User: "102", Transport: kind})
+				near, far := a.Connect("102", b)
+				lab.Hears(near, b.Hz)
+				far.Hangup()
+				lab.Ended(near)
+				near, far = b.Connect("101", a)
+				lab.Hears(far, b.Hz)
+				near.Hangup()
+				lab.Ended(far)
+			})
+		})
+	}
+}
+
+// Phones that are challenged with SHA-256 and MD5 answer the stronger one.
+func TestDigestSHA256(t *testing.T) {
+	both := func(c *config.Config) { c.SIP.Digest = []config.Algorithm{"md5", "sha-256"} }
+	inLab(t, Options{Seed: 17, Configure: both}, func(t *testing.T, lab *Lab) {
+		lab.Capture()
+		a, b := lab.Phone("101"), lab.Phone("102")
+		near, _ := a.Connect("102", b)
 		near.Hangup()
-		lab.Ended(far)
+		lab.Ended(near)
+		for _, m := range slices.Concat(lab.Messages(a.Host, "REGISTER"), lab.Messages(a.Host, "INVITE")) {
+			if strings.Contains(m.Text, "Authorization: ") && !strings.Contains(m.Text, "algorithm=SHA-256") {
+				t.Errorf("answered with another algorithm: %s", m.Text)
+			}
+		}
+	})
+}
+
+// Two hours on hold: sessions are refreshed (RFC 4028), and a party that is heard of by RTCP alone is not missed.
+func TestLongHold(t *testing.T) {
+	inLab(t, Options{Seed: 18}, func(t *testing.T, lab *Lab) {
+		a, b := lab.Phone("101"), lab.Phone("102")
+		near, far := a.Connect("102", b)
+		lab.must(near.Hold(t.Context()))
+		lab.Capture()
+		lab.Pass(2 * time.Hour)
+		refreshes := len(lab.Messages(a.Host, "UPDATE ")) + len(lab.Messages(a.Host, "INVITE "))
+		if refreshes < 4 {
+			t.Errorf("the caller's session was refreshed %d times", refreshes)
+		}
+		lab.must(near.Resume(t.Context()))
+		lab.Hears(near, b.Hz)
+		lab.Hears(far, a.Hz)
+		near.Hangup()
+		lab.Ended(near)
+	})
+}
+
+// A phone that loses its power is missed: the other party is not left in silence for ever, and nobody pays for it.
+func TestPhoneThatDies(t *testing.T) {
+	inLab(t, Options{Seed: 19}, func(t *testing.T, lab *Lab) {
+		a, b := lab.Phone("101"), lab.Phone("102")
+		near, _ := a.Connect("102", b)
+		lab.Pass(10100 * time.Millisecond)
+		b.Host.Crash()
+		start := time.Now()
+		if o := lab.Ended(near); time.Since(start) > time.Minute || o.Cause.SIP != 200 {
+			t.Errorf("ended after %v: %v", time.Since(start), o.Cause)
+		}
+		r := lab.Record()
+		within(t, "talk_ms", r.TalkMS, 10*time.Second)
+		if *r.Cause != cause.MediaTimeout() {
+			t.Errorf("record says %v", *r.Cause)
+		}
 	})
 }
 

@@ -1,7 +1,6 @@
 package teltest
 
 import (
-	"fmt"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -33,57 +32,63 @@ func calls(t *testing.T, lab *Lab, a, b *Phone, n, every int, talk time.Duration
 	return outcomes
 }
 
-// Thousands of calls over a network that loses packets: all that were asked for are answered (at 30 % nearly all), each
-// leaves one record, and nothing is left of any of them.
-func TestCallsOverALossyNetwork(t *testing.T) {
+// Thousands of calls over a network that loses, repeats and swaps packets: all that were asked for are answered (at 30 %
+// loss nearly all), each leaves one record, and nothing is left of any of them.
+func TestCallsOverABadNetwork(t *testing.T) {
 	for _, c := range []struct {
-		loss  float64
+		name  string
+		link  network.Conditions
 		calls int
 		least int // answered
 	}{
-		{0, 200, 200},
-		{0.1, 2000, 2000},
-		{0.3, 2000, 1990},
+		{"good", network.Conditions{}, 200, 200},
+		{"10 % lost", network.Conditions{Loss: 0.1}, 2000, 2000},
+		{"10 % lost in bursts", network.Conditions{Loss: 0.1, Burst: 3}, 500, 495},
+		{"30 % lost", network.Conditions{Loss: 0.3}, 2000, 1990},
+		{"10 % twice, 5 % late", network.Conditions{Duplicate: 0.1, Reorder: 0.05}, 500, 500},
+		{"1 % with a wrong bit", network.Conditions{Corrupt: 0.01}, 500, 400},
 	} {
-		t.Run(fmt.Sprintf("%v", c.loss), func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			n, least := c.calls, c.least
 			if testing.Short() {
 				n, least = n/10, least/10-1
 			}
-			inLab(t, Options{}, func(t *testing.T, lab *Lab) {
-				t.Logf("network seed %d", lab.Net.Seed())
-				a, b := lab.Phone("101"), lab.Phone("102")
-				lab.Net.Default(network.Conditions{Delay: 10 * time.Millisecond, Jitter: 5 * time.Millisecond, Loss: c.loss})
-				outcomes := calls(t, lab, a, b, n, 50, 500*time.Millisecond)
-				answered := 0
-				for _, o := range outcomes {
-					if o.Status() == 200 {
-						answered++
-					}
-				}
-				lab.Net.Default(network.Conditions{})
-				lab.Pass(time.Minute) // what is still being repeated finds its way
-				records := lab.Records()
-				causes, ids := map[string]int{}, map[string]bool{}
-				for _, r := range records {
-					causes[r.Cause.String()]++
-					ids[r.CallID] = true
-				}
-				t.Logf("%d of %d calls answered; records: %v", answered, n, causes)
-				if answered < least {
-					t.Errorf("%d of %d calls answered, want %d", answered, n, least)
-				}
-				// A call whose every INVITE was lost never came to be.
-				if len(records) != len(ids) || len(records) > n || len(records) < least {
-					t.Errorf("%d records of %d calls", len(records), n)
-				}
-				for _, p := range []*Phone{a, b} {
-					if !p.Idle() {
-						t.Errorf("phone %s has something left of its calls", p.User)
-					}
-				}
-			})
+			c.link.Delay, c.link.Jitter = 10*time.Millisecond, 5*time.Millisecond
+			inLab(t, Options{}, func(t *testing.T, lab *Lab) { callsOverABadNetwork(t, lab, c.link, n, least) })
 		})
+	}
+}
+
+func callsOverABadNetwork(t *testing.T, lab *Lab, link network.Conditions, n, least int) {
+	t.Logf("network seed %d", lab.Net.Seed())
+	a, b := lab.Phone("101"), lab.Phone("102")
+	lab.Net.Default(link)
+	answered := 0
+	for _, o := range calls(t, lab, a, b, n, 50, 500*time.Millisecond) {
+		if o.Status() == 200 {
+			answered++
+		}
+	}
+	lab.Net.Default(network.Conditions{})
+	lab.Pass(time.Minute) // what is still being repeated finds its way
+	records := lab.Records()
+	causes, ids := map[string]int{}, map[string]bool{}
+	for _, r := range records {
+		causes[r.Cause.String()]++
+		ids[r.CallID] = true
+	}
+	t.Logf("%d of %d calls answered; records: %v", answered, n, causes)
+	if answered < least {
+		t.Errorf("%d of %d calls answered, want %d", answered, n, least)
+	}
+	// A call whose every INVITE was lost never came to be.
+	if len(records) != len(ids) || len(records) > n || len(records) < least {
+		t.Errorf("%d records of %d calls", len(records), n)
+	}
+	for _, p := range []*Phone{a, b} {
+		if !p.Idle() {
+			t.Errorf("phone %s has something left of its calls", p.User)
+		}
 	}
 }
 
