@@ -31,7 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 	run("transactions", s.transactions.Run, work)
 	run("memory", s.settle, work)
 	run("SIP", s.transport.Run, work)
-	if err := s.recover(ctx); err != nil {
+	if err := s.recover(ctx); err != nil && ctx.Err() == nil {
 		stop(err)
 	}
 	administration, stopAdmin := context.WithCancel(work)

@@ -96,8 +96,8 @@ type Server struct {
 }
 
 // New builds a server and binds its sockets; nothing is served before Run. After an error nothing is left open.
-func New(ctx context.Context, o Options) (s *Server, err error) {
-	s = &Server{options: o, log: o.Log, started: time.Now()}
+func New(ctx context.Context, o Options) (_ *Server, err error) {
+	s := &Server{options: o, log: o.Log, started: time.Now()}
 	if s.options.Getenv == nil {
 		s.options.Getenv = os.Getenv
 	}

@@ -1,0 +1,83 @@
+package server
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"dialtone/internal/config"
+)
+
+// small is the static file of a server on loopback with ports that the system picks.
+func small(t *testing.T) config.Config {
+	c := config.Default()
+	c.Data = t.TempDir()
+	loopback := netip.MustParseAddr("127.0.0.1")
+	c.SIP.Listen = []config.SIPListener{{Transport: "udp", Addr: netip.AddrPortFrom(loopback, 0), Role: config.Exchange}}
+	c.HTTP.Listen = []config.HTTPListener{{Addr: netip.AddrPortFrom(loopback, 0), Serve: config.Services()}}
+	c.RTP.Ports = config.PortRange{First: 41000, Last: 41019}
+	return c
+}
+
+func noEnv(string) string { return "" }
+
+// TestPortInUse: what cannot be bound is named, and nothing stays open: the next start with the same directory works.
+func TestPortInUse(t *testing.T) {
+	taken, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := small(t)
+	free := c.SIP.Listen
+	c.SIP.Listen = []config.SIPListener{{Transport: "udp", Addr: taken.LocalAddr().(*net.UDPAddr).AddrPort(), Role: config.Exchange}}
+	_, err = New(t.Context(), Options{Config: c, Getenv: noEnv})
+	if err == nil || !strings.Contains(err.Error(), taken.LocalAddr().String()) {
+		t.Errorf("error %v does not name %s", err, taken.LocalAddr())
+	}
+	taken.Close()
+	c.SIP.Listen = free
+	s, err := New(t.Context(), Options{Config: c, Getenv: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := s.Run(ctx); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRoleThatDoesNothing: a listener that would be ignored is refused.
+func TestRoleThatDoesNothing(t *testing.T) {
+	c := small(t)
+	c.SIP.Listen[0].Role = config.Proxy
+	if _, err := New(t.Context(), Options{Config: c, Getenv: noEnv}); err == nil || !strings.Contains(err.Error(), "proxy") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestFirstStart: the administrator's password is made up once; a second start of the same directory shows none, and the
+// domains of the static file belong to the default tenant.
+func TestFirstStart(t *testing.T) {
+	c := small(t)
+	c.SIP.Domains = []string{"Pbx.Example"}
+	for start, shown := range []bool{true, false} {
+		s, err := New(t.Context(), Options{Config: c, Getenv: noEnv})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.AdminPassword != ""; got != shown {
+			t.Errorf("start %d: password shown: %v, want %v", start+1, got, shown)
+		}
+		if s.directory.Snapshot().TenantByDomain("pbx.example") == nil {
+			t.Error("the domain of the static file belongs to nobody")
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
