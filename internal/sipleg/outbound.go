@@ -444,7 +444,7 @@ func (l *Leg) retry(last cause.Cause) {
 func contacts(m *sip.Message) []string {
 	type entry struct {
 		uri string
-		q   string
+		q   float64
 	}
 	var es []entry
 	for e := m.Elements(sip.HContact); e.Next() && len(es) < 10; {
@@ -452,12 +452,12 @@ func contacts(m *sip.Message) []string {
 		if err != nil || a.Star {
 			continue
 		}
-		q := "1"
+		q := 1.0
 		if v, ok := a.Params.Value("q"); ok {
-			q = string(v)
+			q, _ = strconv.ParseFloat(string(v), 64) // rubbish comes last
 		}
 		i := len(es)
-		for i > 0 && es[i-1].q < q { // "0.5" and "1" compare as text
+		for i > 0 && es[i-1].q < q {
 			i--
 		}
 		es = append(es[:i], append([]entry{{a.URI.String(), q}}, es[i:]...)...)
