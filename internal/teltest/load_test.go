@@ -70,7 +70,7 @@ func callsOverABadNetwork(t *testing.T, lab *Lab, link network.Conditions, n, le
 		}
 	}
 	lab.Net.Default(network.Conditions{})
-	lab.Pass(time.Minute) // what is still being repeated finds its way
+	lab.Pass(3 * time.Minute) // whoever waits in vain has given up, and what was repeated has lingered
 	records := lab.Records()
 	causes, ids := map[string]int{}, map[string]bool{}
 	for _, r := range records {
