@@ -23,7 +23,7 @@ func target(k transport.Kind, addr string) transport.Target {
 	return transport.Target{Kind: k, Addr: netip.MustParseAddrPort(addr)}
 }
 
-// TestChallenges: RFC 3261 §22: a carrier challenges the INVITE, later the re-INVITE with a new nonce, and last the BYE.
+// TestChallenges: RFC 3665 §3.3, RFC 3261 §22: a carrier challenges the INVITE, later the re-INVITE with a new nonce, and last the BYE.
 func TestChallenges(t *testing.T) {
 	inOffice(t, settings{}, func(o *office) {
 		o.rings("sip:104@192.0.2.16:5060", sipleg.Caller{Domain: "carrier.example",
@@ -115,7 +115,7 @@ record 401/21 not allowed (callee)
 	})
 }
 
-// TestNextTarget: RFC 3263 §4.3: a place that refuses the connection, one that says 503 (and changes its mind too late);
+// TestNextTarget: RFC 3665 §3.4, RFC 3263 §4.3: a place that refuses the connection, one that says 503 (and changes its mind too late);
 // the third answers.
 func TestNextTarget(t *testing.T) {
 	inOffice(t, settings{}, func(o *office) {
@@ -195,6 +195,28 @@ alice <- 408 within 1s
     Reason: Q.850;cause=18*
 alice -> ACK
 record 408/18 no response (callee)
+`)
+	})
+}
+
+// TestNoPRACK: RFC 3262 §3: 64*T1 without PRACK: 5xx.
+func TestNoPRACK(t *testing.T) {
+	inOffice(t, settings{ring: 2 * time.Minute}, func(o *office) {
+		o.Do(`
+alice -> INVITE 102 (offer)
+    Require: 100rel
+bob <- INVITE (offer)
+bob -> 180
+alice <- 180
+wait 31800ms
+alice <- 180 again x6
+alice <- 500 within 1s
+alice -> ACK
+bob <- CANCEL
+bob -> 200 CANCEL
+bob -> 487 INVITE
+bob <- ACK
+record 408/102 not acknowledged (system)
 `)
 	})
 }

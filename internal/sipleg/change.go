@@ -103,7 +103,20 @@ func (c *changing) HandleResponse(_ *transaction.Client, m *sip.Message) {
 		return
 	}
 	m = m.Clone()
-	c.leg.post(func() { c.responded(m) })
+	if !c.leg.post(func() { c.responded(m) }) && c.leg.isOver.Load() {
+		c.late(m)
+	}
+}
+
+// late acknowledges a 2xx that came after the end of the leg: RFC 3261 §13.2.2.4 knows no exception.
+func (c *changing) late(m *sip.Message) {
+	l := c.leg
+	if m.Method() != sip.INVITE || m.Status() >= 300 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.acknowledge(nil)
 }
 
 // HandleFailure implements transaction.ClientHandler.
@@ -125,7 +138,8 @@ func (c *changing) HandleFailure(_ *transaction.Client, err error) {
 
 func (c *changing) responded(m *sip.Message) {
 	l := c.leg
-	if l.phase != connected {
+	if l.phase == ended {
+		c.late(m)
 		return
 	}
 	isInvite := m.Method() == sip.INVITE

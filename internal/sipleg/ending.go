@@ -85,6 +85,8 @@ func (l *Leg) bye(reason string) {
 		return
 	case l.out != nil:
 		l.sendACK(nil) // RFC 3261 §13.2.2.4: a 2xx is acknowledged, even if only to be ended
+	case l.change != nil && l.change.pending:
+		l.change.acknowledge(nil) // likewise
 	}
 	l.sendBye(reason, 0)
 }
