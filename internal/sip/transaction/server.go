@@ -240,8 +240,9 @@ func (tx *Server) expire(which uint8, tick int64) {
 		}
 		tx.flow.Send(r.bytes)
 		r.retries++
-		// RFC 3262 §3: the interval doubles without the cap T2.
-		r.due = tx.layer.set(tx.shard, &r.timer, tx.layer.timers.T1<<min(r.retries, 7))
+		// RFC 3262 §3: the interval doubles without the cap T2, and the wait is over after 64*T1.
+		left := time.Duration(r.ends-tick) * wheelTick
+		r.due = tx.layer.set(tx.shard, &r.timer, min(tx.layer.timers.T1<<min(r.retries, 7), left))
 	case timerRetry:
 		if tx.retryDue <= tick && !tx.retry.linkedIn(tx.shard) {
 			tx.mu.Unlock()
