@@ -1,6 +1,9 @@
 package interop
 
 import (
+	"fmt"
+	"os/exec"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -168,5 +171,35 @@ func TestPhoneDoesNotAnswer(t *testing.T) {
 	disconnect(a, b)
 	if r := x.record(); r.Answer != nil || r.Cause.SIP != 487 {
 		t.Errorf("answered at %v, cause %+v", r.Answer, r.Cause)
+	}
+}
+
+// TestOwnPhone: `dialtone phone` calls a baresip, and is called by one; each hears the other.
+func TestOwnPhone(t *testing.T) {
+	x := serve(t, setup{site: site(registering("101"), registering("102"))})
+	b := x.phone(phoneSetup{number: "102", transport: "udp", hz: toneB})
+	x.registered(1)
+	own := func(args ...string) *process {
+		return start(t, "dialtone phone", exec.Command(binary, append([]string{"phone", "--server", fmt.Sprintf("%s:%d", host, x.sip),
+			"--user", "101", "--password", "secret-of-101", "--expect-tone", strconv.Itoa(toneB), "--json"}, args...)...))
+	}
+	p := own("--call", "102", "--duration", "3s")
+	if code := p.wait(20 * time.Second); code != 0 {
+		t.Errorf("as the caller: exit status %d\n%s", code, p.said())
+	}
+	b.expect("CALL_CLOSED", 5*time.Second)
+	p = own("--answer")
+	x.registered(2)
+	connect(b, nil, "101")
+	time.Sleep(3 * time.Second)
+	disconnect(b, nil)
+	if code := p.wait(20 * time.Second); code != 0 {
+		t.Errorf("as the callee: exit status %d\n%s", code, p.said())
+	}
+	b.hears(toneA, toneB, 5*time.Second) // 440 Hz is what a phone sends that was told nothing else
+	for _, r := range x.waitRecords(2) {
+		if r.Answer == nil || r.Cause.SIP != 200 {
+			t.Errorf("answered at %v, cause %+v", r.Answer, r.Cause)
+		}
 	}
 }

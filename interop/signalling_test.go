@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -115,6 +116,32 @@ func TestOneCallProduct(t *testing.T) {
 	talking.end()
 	called.end()
 	x.waitRecords(2)
+}
+
+// TestOneCallProductCalls: such a line has one call of its own, too.
+func TestOneCallProductCalls(t *testing.T) {
+	port := freePorts(t, 1)
+	x := serve(t, setup{site: site(strings.Replace(caller, "max_calls: 1000", "product: sip-phone", 1), callee("102", "", port))})
+	called := x.begin(sipp{scenario: "callee", port: port})
+	talking := x.begin(sipp{scenario: "caller", service: "102", hold: 3 * time.Second})
+	eventually(t, 5*time.Second, "answered", func() bool { return x.status().Calls == 1 })
+	x.begin(sipp{scenario: "caller_403", service: "102"}).end()
+	talking.end()
+	called.end()
+	x.waitRecords(2)
+}
+
+// TestCallWithWrongPassword: neither a line with a wrong password nor one that does not exist gets through, and they
+// cannot be told apart.
+func TestCallWithWrongPassword(t *testing.T) {
+	port := freePorts(t, 1)
+	x := serve(t, setup{site: site(registering("101"), callee("102", "", port))})
+	for _, user := range []string{"101", "999"} {
+		x.begin(sipp{scenario: "caller_wrong", service: "102", password: "wrong", more: []string{"-key", "user", user, "-au", user}}).end()
+	}
+	if n := len(x.records()); n != 0 {
+		t.Errorf("%d records of calls that were never let in", n)
+	}
 }
 
 // TestLoad calls a SIPp through the exchange with its media anchored: not one call may fail, and each leaves a record.
