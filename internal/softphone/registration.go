@@ -194,8 +194,8 @@ func (r *registration) accepted(m *sip.Message) {
 	r.registered = true
 	// Well before it expires, and not all phones at once after a restart of the server.
 	r.after(time.Duration(float64(left) * (0.7 + 0.2*rand.Float64())))
-	r.keepAlive()
 	if first {
+		r.keepAlive()
 		r.phone.tell(Event{Kind: Registered, Status: 200})
 	}
 	r.settle(nil)
