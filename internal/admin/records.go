@@ -94,7 +94,7 @@ func recordCursor(c store.RecordCursor) string {
 }
 
 func parseRecordCursor(text string) (store.RecordCursor, bool) {
-	plain, err := base64.RawURLEncoding.DecodeString(text)
+	plain, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil {
 		return store.RecordCursor{}, false
 	}

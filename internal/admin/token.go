@@ -107,7 +107,7 @@ func (d *door) sign(ctx context.Context, user *directory.User, expires time.Time
 // bearer finds the user of a token; nil is nobody.
 func (d *door) bearer(ctx context.Context, token string) (*directory.User, error) {
 	text, ok := strings.CutPrefix(token, tokenPrefix)
-	b, err := base64.RawURLEncoding.DecodeString(text)
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if !ok || err != nil || len(b) != tokenLength {
 		return nil, nil
 	}
