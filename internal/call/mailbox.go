@@ -41,6 +41,24 @@ func (m *Mailbox) Post(e Event) bool {
 	return ok
 }
 
+// PostIfRoom is Post for what can be refused to whoever brings it: it leaves half of the mailbox to what cannot, and an
+// event that finds no room is the caller's to answer for; the call does not end because of it.
+func (m *Mailbox) PostIfRoom(e Event) bool {
+	m.mu.Lock()
+	ok := !m.closed && !m.full && len(m.queue)-m.head < mailboxLimit/2
+	if ok {
+		m.queue = append(m.queue, e)
+	}
+	m.mu.Unlock()
+	if ok {
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}
+	return ok
+}
+
 // take removes the oldest event. overflow tells that an event was lost; it is reported instead of what still waits.
 func (m *Mailbox) take() (e Event, ok, overflow bool) {
 	m.mu.Lock()

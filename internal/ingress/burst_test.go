@@ -1,32 +1,83 @@
 package ingress_test
 
 import (
+	"bytes"
 	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"dialtone/internal/network"
+	"dialtone/internal/sip"
 )
 
-// TestOrder: 1,000 requests back to back inside one dialog arrive at the other party all and in order, whatever comes
-// between them.
+// TestOrder: 1,000 INFO, each followed by an UPDATE, in bursts: all arrive at the other party, in order.
 func TestOrder(t *testing.T) {
 	inOffice(t, settings{}, func(o *office) {
 		o.Do("alice calls bob")
-		const batch, batches = 50, 20
-		for n := range batches {
-			script := ""
-			for i := range batch {
-				script += fmt.Sprintf("alice -> INFO (dtmf %d)\nalice -> UPDATE\n", n*batch+i)
+		const burst, bursts = 50, 20
+		for n := range bursts {
+			var script strings.Builder
+			for i := range burst {
+				fmt.Fprintf(&script, "alice -> INFO (dtmf %d)\nalice -> UPDATE\n", n*burst+i)
 			}
-			for i := range batch {
-				script += fmt.Sprintf("bob <- INFO (dtmf %d)\nbob -> 200\n", n*batch+i)
+			for i := range burst {
+				fmt.Fprintf(&script, "bob <- INFO (dtmf %d)\nbob -> 200\n", n*burst+i)
 			}
-			for range batch {
-				script += "alice <- 200 INFO\nalice <- 200 UPDATE\n"
-			}
-			o.Do(script)
-			if t.Failed() {
+			script.WriteString(strings.Repeat("alice <- 200 INFO\nalice <- 200 UPDATE\n", burst))
+			if o.Do(script.String()); t.Failed() {
 				return
 			}
 		}
 		o.Do("alice leaves bob\nrecord 200/16 normal (caller)")
+	})
+}
+
+// TestFlood: 2,000 requests at one instant: every one is answered, what is accepted arrives in order, the rest is refused,
+// and the call goes on.
+func TestFlood(t *testing.T) {
+	inOffice(t, settings{}, func(o *office) {
+		o.Do("alice calls bob")
+		var mu sync.Mutex
+		answers := map[int]int{}
+		var heard []string
+		alice, bob := netip.MustParseAddrPort("192.0.2.11:5060"), netip.MustParseAddrPort("192.0.2.12:5060")
+		o.network.Tap(func(f network.Frame) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch g := sip.Peek(f.Data); {
+			case f.To == alice && g.Status > 0:
+				answers[g.Status]++
+			case f.To == bob && string(g.Method) == "INFO":
+				_, body, _ := bytes.Cut(f.Data, []byte("Signal="))
+				digit, _, _ := bytes.Cut(body, []byte("\r\n"))
+				heard = append(heard, string(digit))
+			}
+		})
+		const flood = 2000
+		var script strings.Builder
+		for i := range flood {
+			fmt.Fprintf(&script, "alice -> INFO (dtmf %04d)\n", i)
+		}
+		o.Do(script.String())
+		<-time.After(100 * time.Millisecond) // before the first is repeated: nobody answers for bob
+		synctest.Wait()
+		o.network.Tap(nil)
+		mu.Lock()
+		t.Logf("answers %v, %d passed on, %d refused", answers, len(heard), o.endpoint.Refused.Load())
+		if answers[200]+answers[500] != flood || answers[200] != len(heard) || answers[200] < 100 || uint64(answers[500]) != o.endpoint.Refused.Load() {
+			t.Errorf("answers %v, %d passed on, %d refused", answers, len(heard), o.endpoint.Refused.Load())
+		}
+		for i := 1; i < len(heard); i++ {
+			if heard[i] <= heard[i-1] {
+				t.Fatalf("%s came after %s", heard[i], heard[i-1])
+			}
+		}
+		mu.Unlock()
+		<-time.After(40 * time.Second)
+		o.Do("forget alice\nforget bob\nalice leaves bob\nrecord 200/16 normal (caller)")
 	})
 }

@@ -177,6 +177,10 @@ func (l *Leg) HandleResponse(c *transaction.Client, m *sip.Message) {
 		return
 	}
 	m = m.Clone() // the response outlives its worker
+	if m.Status() < 200 { // a party that rings and rings does not end the call
+		l.mailbox.PostIfRoom(call.Do{F: func() { l.responded(c, m) }})
+		return
+	}
 	if !l.post(func() { l.responded(c, m) }) && m.Status()/100 == 2 {
 		l.late(c, m)
 	}

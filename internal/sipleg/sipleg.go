@@ -71,6 +71,8 @@ type Config struct {
 type Endpoint struct {
 	Config
 	shards [64]shard
+	// Refused counts requests inside dialogs that found their call too busy.
+	Refused atomic.Uint64
 	// Late counts 2xx that came after their leg was given up.
 	Late atomic.Uint64
 }
@@ -189,7 +191,19 @@ func (e *Endpoint) HandleRequest(tx *transaction.Server, m *sip.Message) bool {
 		return false
 	}
 	m = m.Clone() // the request outlives its worker
-	return l.post(func() { l.request(tx, m) }) || l.afterwards(tx, m)
+	handle := func() { l.request(tx, m) }
+	switch {
+	case tx == nil || m.Method() == sip.BYE:
+		return l.post(handle) || l.afterwards(tx, m)
+	case l.mailbox.PostIfRoom(call.Do{F: handle}):
+		return true
+	case l.isOver.Load():
+		return l.afterwards(tx, m)
+	}
+	// RFC 3261 §21.5.1: the party sends faster than the call can listen. It may try again; the call goes on.
+	e.Refused.Add(1)
+	tx.Respond(sip.NewResponse(m, 500, "Too Many Requests", "").Add(sip.HRetryAfter, "1").Add(sip.HServer, e.UserAgent))
+	return true
 }
 
 // HandleCancel takes the CANCEL of an INVITE that a leg was made for. It runs on a transport worker.

@@ -30,7 +30,8 @@
 // expectation of the same form.
 //
 // "alice calls bob" stands for the messages of an ordinary call up to the ACK, "alice leaves bob" for those of its end.
-// "wait D" lets time pass; "hangup alice" closes her stream; "record CAUSE" names the record of the next call that has ended. Everything that is not
+// "wait D" lets time pass; "hangup alice" closes her stream; "forget alice" throws away
+// what she has heard; "record CAUSE" names the record of the next call that has ended. Everything that is not
 // expected by the end is an error.
 //
 // Goroutines: one reader for each party; Close ends them. It runs inside a synctest bubble.
@@ -214,6 +215,9 @@ func (p *Player) step(l *line) {
 	case "hangup": // of the stream of a party
 		p.parties[words[1]].close()
 		synctest.Wait()
+		return
+	case "forget": // whatever a party has heard
+		p.parties[words[1]].forget()
 		return
 	case "record":
 		p.record(strings.TrimSpace(strings.TrimPrefix(l.text, "record")))

@@ -172,6 +172,13 @@ func (w *party) waiting() []*sip.Message {
 	return slices.DeleteFunc(slices.Clone(w.inbox), func(m *sip.Message) bool { return m.Status() == 100 })
 }
 
+// forget throws away what has arrived.
+func (w *party) forget() {
+	w.mu.Lock()
+	w.inbox = nil
+	w.mu.Unlock()
+}
+
 // patience is how long an expected message may be under way.
 const patience = 100 * time.Millisecond
 
