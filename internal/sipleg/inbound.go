@@ -6,6 +6,7 @@ import (
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/media"
 	"dialtone/internal/sdp"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/dialog"
@@ -98,9 +99,8 @@ func isNATted(m *sip.Message) bool {
 
 // statusOf is what an offer that cannot be taken is answered with.
 func statusOf(err error) (int, string) {
-	c := cause.Of(err)
-	if c.SIP == 503 {
-		return 503, "" // no ports left
+	if errors.Is(err, media.ErrNoPorts) {
+		return 503, ""
 	}
 	return 488, ""
 }
@@ -157,8 +157,8 @@ func (l *Leg) Answer(answer *sdp.Description) {
 		var err error
 		if body, err = l.localize(answer); err != nil {
 			l.endpoint.Log.Warn("sipleg: answer", "error", err)
-			l.refuse(cause.Of(err))
-			l.over(cause.Of(err))
+			l.refuse(causeOfMedia(err))
+			l.over(causeOfMedia(err))
 			return
 		}
 		l.ours = body

@@ -1,6 +1,7 @@
 package sipleg
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -179,4 +180,12 @@ func causeOf(m *sip.Message, base cause.Cause) cause.Cause {
 		return base.WithReason(string(v))
 	}
 	return base
+}
+
+// causeOfMedia is why there is no description of ours.
+func causeOfMedia(err error) cause.Cause {
+	if errors.Is(err, media.ErrNoPorts) {
+		return cause.Overloaded()
+	}
+	return cause.Of(err)
 }

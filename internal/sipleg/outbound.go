@@ -116,8 +116,8 @@ func (l *Leg) nextTarget(last cause.Cause) {
 				l.way.set(f)
 				if err := l.invite(); err != nil {
 					l.endpoint.Log.Info("sipleg: INVITE not sent", "to", f.String(), "error", err)
-					if c := cause.Of(err); c.SIP == 503 && !errors.Is(err, transaction.ErrTransport) {
-						l.failed(c, nil) // no ports: no other target will do better
+					if !errors.Is(err, transaction.ErrTransport) {
+						l.failed(causeOfMedia(err), nil) // no ports: no other target will do better
 						return
 					}
 					l.nextTarget(cause.ConnectionLost())
@@ -176,7 +176,7 @@ func (l *Leg) HandleResponse(c *transaction.Client, m *sip.Message) {
 	if m.Status() == 100 {
 		return
 	}
-	m = m.Clone() // the response outlives its worker
+	m = m.Clone()         // the response outlives its worker
 	if m.Status() < 200 { // a party that rings and rings does not end the call
 		l.mailbox.PostIfRoom(call.Do{F: func() { l.responded(c, m) }})
 		return
@@ -335,7 +335,7 @@ func (l *Leg) Acknowledge(answer *sdp.Description) {
 	if err != nil {
 		l.endpoint.Log.Warn("sipleg: answer", "error", err)
 		l.bye(cause.NotAcceptable().RequestReason())
-		l.over(cause.Of(err))
+		l.over(causeOfMedia(err))
 		return
 	}
 	l.ours = body
