@@ -57,7 +57,8 @@ func (x *server) phone(s phoneSetup) *phone {
 	if s.codec == "" {
 		s.codec = "PCMA"
 	}
-	p := &phone{t: x.t, dir: filepath.Join(x.t.ArtifactDir(), s.number), number: s.number, port: freePorts(x.t, 2), answers: make(chan string, 8), wake: make(chan struct{})}
+	p := &phone{t: x.t, dir: filepath.Join(x.t.ArtifactDir(), s.number), number: s.number, port: freePorts(x.t, 2),
+		answers: make(chan string, 8), wake: make(chan struct{})}
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		x.t.Fatal(err)
 	}
@@ -71,7 +72,8 @@ func (x *server) phone(s phoneSetup) *phone {
 		answer = "manual"
 	}
 	write(x.t, filepath.Join(p.dir, "accounts"), fmt.Sprintf(
-		"<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;outbound=\"sip:%s:%d;transport=%s\"\n",
+		"<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;"+
+			"outbound=\"sip:%s:%d;transport=%s\"\n",
 		s.number, host, server, s.transport, s.number, answer, s.codec, host, server, s.transport))
 	write(x.t, filepath.Join(p.dir, "contacts"), "")
 	write(x.t, filepath.Join(p.dir, "config"), fmt.Sprintf(`
