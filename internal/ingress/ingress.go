@@ -307,7 +307,8 @@ func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Messa
 		return
 	}
 	dialled := dialplan.Dialled{Number: target.UserUnescaped(), Domain: string(target.Host)}
-	in, err := i.Endpoint.Accept(tx, f, m, who.Device.Username, dialled.Number)
+	in, err := i.Endpoint.Accept(tx, f, m, sipleg.Party{Device: who.Device.Username, User: dialled.Number,
+		SRTP: who.Device.SRTP == directory.SRTPRequired})
 	if err != nil {
 		return // it has been answered
 	}

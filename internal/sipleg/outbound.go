@@ -63,7 +63,7 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	}
 	tag := transaction.NewTag()
 	callID := transaction.NewTag() + transaction.NewTag()
-	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, user: i.From.Number,
+	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, srtp: i.Target.SRTP, user: i.From.Number,
 		key: string(appendKey(nil, []byte(callID), []byte(tag))), tag: tag, secure: target.Scheme == sip.SchemeSIPS}
 	if caller.Credentials != nil {
 		l.account = &account{client: caller.Credentials}
