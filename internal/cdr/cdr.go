@@ -6,11 +6,11 @@
 // collects, nor the tables: it hands opaque rows to a Saver.
 //
 // Life of a record: when a call is answered its facts so far go into the journal (Writer.Answered); the journal is
-// refreshed while the call runs (Config.Running); at the end the record replaces the journal row (Writer.Finish). Rows
+// refreshed while the call runs (Recorder.Run); at the end the record replaces the journal row (Writer.Finish). Rows
 // that a crash left in the journal become records with the cause "recovered" (Recover).
 //
-// Goroutines: a Writer has three (collecting, saving, refreshing), started by Open and ended by Close. Handing a row to
-// the Writer never blocks on the database or the disk.
+// Goroutines: a Writer has two (collecting, saving), started by Open and ended by Close; Recorder.Run is one of its
+// caller's. Handing a row to the Writer never blocks on the database or the disk.
 // Ordering: rows reach the Saver in the order in which they were handed over, across failures and restarts. After a
 // failure rows may reach it twice, which the Saver makes harmless: the call identifier is an idempotent key.
 package cdr

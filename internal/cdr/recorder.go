@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -10,8 +11,10 @@ import (
 	"dialtone/internal/store"
 )
 
-// askTimeout is how long Recorder.Running waits for calls that do not look into their mailbox.
-const askTimeout = time.Second
+const (
+	refreshEvery = 10 * time.Second // how far the recovered end of a call may be off
+	askTimeout   = time.Second      // for the answers of calls that do not look into their mailbox
+)
 
 // Recorder watches the calls of a registry and writes their journal and records.
 type Recorder struct {
@@ -68,9 +71,23 @@ func (r *Recorder) facts(record *call.Record) Facts {
 	return f
 }
 
-// Running asks the answered calls of a registry when they last saw media: what Config.Running is made of. It waits for
-// their answers, a second at most.
-func Running(calls *call.Registry) []store.JournalTouch {
+// Run notes in the journal, every ten seconds, when the running calls last saw media. It returns nil when ctx ends.
+func (r *Recorder) Run(ctx context.Context, calls *call.Registry) error {
+	t := time.NewTicker(refreshEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			r.Writer.Refresh(running(calls))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// running asks the answered calls of a registry when they last saw media, and waits for their answers, a second at
+// most.
+func running(calls *call.Registry) []store.JournalTouch {
 	records := calls.Records()
 	answers := make(chan store.JournalTouch, len(records)) // room for all: a late answer blocks nobody
 	asked := 0

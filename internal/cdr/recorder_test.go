@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,7 +69,7 @@ func TestFactsOfCall(t *testing.T) {
 func TestRecorderFollowsACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		w := openWriter(t, t.TempDir(), d, nil)
+		w := openWriter(t, t.TempDir(), d)
 		r := &Recorder{Writer: w, KeepState: true, TenantName: func(directory.ID) string { return "default" }, Log: slog.New(slog.DiscardHandler)}
 		ended := phoneCall()
 		running := *ended
@@ -155,9 +156,18 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 		}
 
 		d := newDatabase()
-		var calls *call.Registry
-		w := openWriter(t, t.TempDir(), d, func() []store.JournalTouch { return Running(calls) })
-		calls = call.NewRegistry(call.Config{Observer: &Recorder{Writer: w, KeepState: true, Log: slog.New(slog.DiscardHandler)}})
+		w := openWriter(t, t.TempDir(), d)
+		recorder := &Recorder{Writer: w, KeepState: true, Log: slog.New(slog.DiscardHandler)}
+		calls := call.NewRegistry(call.Config{Observer: recorder})
+		ctx, stop := context.WithCancel(t.Context())
+		var refreshing sync.WaitGroup
+		refreshing.Go(func() {
+			if err := recorder.Run(ctx, calls); err != nil {
+				t.Error(err)
+			}
+		})
+		defer refreshing.Wait()
+		defer stop()
 		mailbox := call.NewMailbox()
 		leg := calltest.NewLeg("a", mailbox)
 		leg.Session = session
@@ -207,7 +217,7 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 func TestShortCallLeavesNoJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		w := openWriter(t, t.TempDir(), d, nil)
+		w := openWriter(t, t.TempDir(), d)
 		r := &Recorder{Writer: w, Log: slog.New(slog.DiscardHandler)}
 		after(tick / 2) // between two looks into the queue
 		ended := phoneCall()

@@ -33,11 +33,10 @@ const (
 	saveTimeout  = 30 * time.Second       // of one call to the store
 	retryFirst   = time.Second            // pause after a failure; doubles
 	retryMost    = 10 * time.Second
-	refreshEvery = 10 * time.Second // how far the recovered end of a call may be off
-	closeTimeout = 5 * time.Second  // for the store to take what is left; the spill keeps the rest
-	queueRows    = 1 << 17          // rows in memory while neither store nor disk take any
-	hopeless     = 8                // rows that fail one after the other mean that the store is down
-	rounds       = 3                // in which a row must be refused before it is set aside
+	closeTimeout = 5 * time.Second // for the store to take what is left; the spill keeps the rest
+	queueRows    = 1 << 17         // rows in memory while neither store nor disk take any
+	hopeless     = 8               // rows that fail one after the other mean that the store is down
+	rounds       = 3               // in which a row must be refused before it is set aside
 )
 
 // Config is what a Writer needs.
@@ -45,10 +44,7 @@ type Config struct {
 	// Dir holds the spill (cdr.spill) and rows that the store has refused for good (cdr.rejected). It must exist.
 	Dir   string
 	Saver Saver
-	// Running tells when media was last seen in each answered call that is running; it is asked every 10 seconds, on a
-	// goroutine of its own. nil = the journal is not refreshed.
-	Running func() []store.JournalTouch
-	Log     *slog.Logger // nil = slog.Default()
+	Log   *slog.Logger // nil = slog.Default()
 }
 
 // Stats are the Writer's figures since start.
@@ -61,10 +57,9 @@ type Stats struct {
 
 // Writer takes journal rows and records to the store. Open makes it.
 type Writer struct {
-	saver   Saver
-	running func() []store.JournalTouch
-	log     *slog.Logger
-	dir     string
+	saver Saver
+	log   *slog.Logger
+	dir   string
 
 	mu     sync.Mutex
 	queue  []item
@@ -91,7 +86,7 @@ func Open(c Config) (*Writer, error) {
 		c.Log = slog.Default()
 	}
 	w := &Writer{
-		saver: c.Saver, running: c.Running, log: c.Log, dir: c.Dir,
+		saver: c.Saver, log: c.Log, dir: c.Dir,
 		wake:    make(chan struct{}, 1),
 		fresh:   make(chan struct{}),
 		closing: make(chan struct{}),
@@ -102,9 +97,6 @@ func Open(c Config) (*Writer, error) {
 	w.cancel = cancel
 	w.group.Go(func() { w.save(ctx) })
 	w.group.Go(func() { w.err = (&collector{Writer: w, spill: s}).run() })
-	if c.Running != nil {
-		w.group.Go(w.refresh)
-	}
 	return w, nil
 }
 
@@ -234,20 +226,6 @@ func (w *Writer) count(f func(*Stats)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f(&w.stats)
-}
-
-// refresh asks for the journal rows of the running calls, again and again.
-func (w *Writer) refresh() {
-	t := time.NewTicker(refreshEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			w.Refresh(w.running())
-		case <-w.closing:
-			return
-		}
-	}
 }
 
 // batch is what the saving goroutine has in hand.

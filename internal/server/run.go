@@ -29,6 +29,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stopSaving()
 	run("locations", s.locations.Run, saving)
 	run("transactions", s.transactions.Run, work)
+	run("journal", func(ctx context.Context) error { return s.recorder.Run(ctx, s.exchange.Calls()) }, work)
 	run("memory", s.settle, work)
 	run("SIP", s.transport.Run, work)
 	if err := s.recover(ctx); err != nil && ctx.Err() == nil {

@@ -42,7 +42,6 @@ import (
 	"dialtone/internal/sip/transaction"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/sipleg"
-	"dialtone/internal/store"
 	"dialtone/internal/store/relational"
 	"dialtone/internal/store/seal"
 	"dialtone/internal/store/sqlite"
@@ -80,6 +79,7 @@ type Server struct {
 	bus          *event.Bus
 	ring         *trace.Ring
 	writer       *cdr.Writer
+	recorder     *cdr.Recorder
 	media        *media.Engine
 	guard        *guard.Guard
 	locations    *location.Table
@@ -186,13 +186,7 @@ func (s *Server) openTraffic(ctx context.Context) (err error) {
 	if err := s.locations.Load(ctx, bindingStore{s.store}, time.Now()); err != nil {
 		return err
 	}
-	s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log, Running: func() []store.JournalTouch {
-		if s.exchange == nil {
-			return nil
-		}
-		return cdr.Running(s.exchange.Calls())
-	}})
-	if err != nil {
+	if s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log}); err != nil {
 		return err
 	}
 	s.onClose(s.writer.Close)
@@ -224,7 +218,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 		Transactions: s.transactions, Router: router{s}, Media: s.media, Log: s.log, UserAgent: userAgent,
 		Timer: dialog.TimerPolicy{Expires: c.SIP.SessionExpires.Duration},
 	})
-	recorder := &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, TenantName: func(id directory.ID) string {
+	s.recorder = &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, TenantName: func(id directory.ID) string {
 		if t := s.directory.Snapshot().Tenant(id); t != nil {
 			return t.Name
 		}
@@ -232,7 +226,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 	}}
 	s.exchange = exchange.New(exchange.Config{
 		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
-		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, recorder, s.metrics, announcer{s.bus}},
+		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}},
 		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
 	})
 	return nil
