@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"time"
 
 	"dialtone/internal/call"
@@ -49,21 +48,13 @@ func (v *view) run(ctx context.Context) {
 // show prints one event.
 func (v *view) show(e event.Event) {
 	line := ""
-	switch {
-	case e.Type == "registration.added":
-		if r, ok := e.Data.(location.Registered); ok {
-			line = "registered " + r.Device + " from " + r.Source
-		}
-	case strings.HasPrefix(e.Type, "call."):
-		d, ok := e.Data.(interface{ Call() server.CallData })
-		if !ok {
-			return
-		}
-		c := d.Call()
-		what := strings.TrimPrefix(e.Type, "call.")
-		line = fmt.Sprintf("%-4s -> %-4s %s", c.From, c.To, what)
-		if c.Cause != "" {
-			line += ": " + c.Cause
+	switch d := e.Data.(type) {
+	case location.Registered:
+		line = "registered " + d.Device + " from " + d.Source
+	case server.CallChanged:
+		line = fmt.Sprintf("%-4s -> %-4s %s", d.From, d.To, d.Happened)
+		if d.Cause != "" {
+			line += ": " + d.Cause
 		}
 	}
 	if line != "" {
