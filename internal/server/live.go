@@ -113,24 +113,22 @@ func (s *Server) listening() []admin.StatusListener {
 // SIPAddr is the address of the first UDP listener, or of the first listener at all, as host:port on this machine.
 func (s *Server) SIPAddr() string {
 	for _, k := range []transport.Kind{transport.UDP, transport.TCP, transport.TLS, transport.WS, transport.WSS} {
-		for _, a := range s.transport.Addrs(k) {
-			if a.Addr().IsUnspecified() {
-				return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
-			}
-			return a.String()
+		addrs := s.transport.Addrs(k)
+		if len(addrs) == 0 {
+			continue
 		}
+		if a := addrs[0]; a.Addr().IsUnspecified() {
+			return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
+		}
+		return addrs[0].String()
 	}
 	return ""
 }
 
 // URL is where the API is served on this machine; "" when it is not served over HTTP.
 func (s *Server) URL() string {
-	for _, h := range s.httpListeners() {
-		scheme := "http"
-		if h.TLS {
-			scheme = "https"
-		}
-		return scheme + "://" + h.Addr.String()
+	if listeners := s.httpListeners(); len(listeners) > 0 {
+		return listeners[0].URL()
 	}
 	return ""
 }
