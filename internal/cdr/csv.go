@@ -76,16 +76,13 @@ func (c *CSV) begin() {
 }
 
 // Guard puts an apostrophe before a cell that a spreadsheet would run as a formula, and before one that starts with an
-// apostrophe already, so that Unguard gives back exactly what was put in.
+// apostrophe already: whoever takes one apostrophe off gets exactly what was put in.
 func Guard(cell string) string {
 	if cell != "" && strings.IndexByte("=+-@\t\r\n'", cell[0]) >= 0 {
 		return "'" + cell
 	}
 	return cell
 }
-
-// Unguard takes Guard's apostrophe off.
-func Unguard(cell string) string { return strings.TrimPrefix(cell, "'") }
 
 func ownColumns() []column {
 	return []column{

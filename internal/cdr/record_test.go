@@ -342,8 +342,8 @@ func FuzzGuard(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		g := Guard(s)
-		if Unguard(g) != s {
-			t.Errorf("%q came back as %q", s, Unguard(g))
+		if back := strings.TrimPrefix(g, "'"); back != s {
+			t.Errorf("%q came back as %q", s, back)
 		}
 		if g != "" && strings.IndexByte("=+-@\t\r\n", g[0]) >= 0 {
 			t.Errorf("%q is not guarded", g)
