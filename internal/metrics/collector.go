@@ -78,7 +78,14 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	value(d.lost, prometheus.CounterValue, float64(lost))
 	c.collectSIP(value)
 	m.calls.each(func(l labels, n uint64) { value(d.calls, prometheus.CounterValue, float64(n), l[0], l[1]) })
-	m.blocked.each(func(l labels, n uint64) { value(d.blocked, prometheus.CounterValue, float64(n), l[0]) })
+	blocked := map[string]uint64{}
+	for _, reason := range m.config.Reasons {
+		blocked[reason] = 0
+	}
+	m.blocked.each(func(l labels, n uint64) { blocked[l[0]] += n })
+	for reason, n := range blocked {
+		value(d.blocked, prometheus.CounterValue, float64(n), reason)
+	}
 	panics := map[string]uint64{}
 	if m.config.Panics != nil {
 		panics = m.config.Panics()

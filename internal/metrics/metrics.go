@@ -49,6 +49,8 @@ type Config struct {
 	// RTP is what the media engine has counted since start: packets in and out, and packets that the senders sent and
 	// that did not arrive. Without it the counts of RTPPackets and RTPLost are shown.
 	RTP func() (in, out, lost uint64)
+	// Reasons of GuardBlocked that are shown from the start, as 0: a rate needs a value before the first event.
+	Reasons []string
 	// Panics is what the owners of calls and sockets have counted by package, in addition to Panic.
 	Panics func() map[string]uint64
 	// SIPMessages is what the SIP stack has counted by itself, if it does; it is called once a scrape and reports each

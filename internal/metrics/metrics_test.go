@@ -42,7 +42,7 @@ func want(t *testing.T, lines map[string]bool, wanted ...string) {
 }
 
 func TestPage(t *testing.T) {
-	m := New(Config{CallsActive: func() int { return 3 }, Registrations: func() int { return 17 }})
+	m := New(Config{CallsActive: func() int { return 3 }, Registrations: func() int { return 17 }, Reasons: []string{"rate", "scanner"}})
 	m.SIPMessage("INVITE", 0, In)
 	m.SIPMessage("INVITE", 486, Out)
 	m.SIPMessageBytes([]byte("INVITE"), 486, Out)
@@ -73,6 +73,7 @@ func TestPage(t *testing.T) {
 		`dialtone_rtp_packets_total{direction="in"} 50`,
 		`dialtone_rtp_packets_total{direction="out"} 49`,
 		`dialtone_rtp_lost_total 1`,
+		`dialtone_guard_blocked_total{reason="rate"} 0`,
 		`dialtone_guard_blocked_total{reason="scanner"} 1`,
 		`dialtone_panics_total{package="call"} 1`,
 		`dialtone_sip_transaction_seconds_bucket{le="0.0025"} 0`,
