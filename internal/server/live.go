@@ -31,10 +31,10 @@ func (l live) Calls() []admin.Call {
 		out[i] = admin.Call{ID: r.ID, Tenant: r.Tenant.String(), Direction: string(r.Direction), From: r.From.Number, To: r.Dialled,
 			State: stateOf(r), Start: cdr.Time{Time: r.Start}, Ring: timeOf(r.Ring), Answer: timeOf(r.Answer)}
 		for _, leg := range r.Legs {
-			c := admin.CallLeg{ID: leg.ID, Device: leg.Info.Device, Remote: leg.Info.Remote, UserAgent: leg.Info.UserAgent, SIPCallID: leg.Info.SIPCallID}
+			c := admin.CallLeg{ID: leg.ID, Device: known(leg.Info.Device), Remote: leg.Info.Remote, UserAgent: known(leg.Info.UserAgent), SIPCallID: leg.Info.SIPCallID}
 			for _, s := range leg.Streams {
 				if s.Kind == "audio" {
-					c.Codec = s.Codec
+					c.Codec = known(strings.ToLower(s.Codec))
 				}
 			}
 			out[i].Legs = append(out[i].Legs, c)
@@ -53,6 +53,14 @@ func stateOf(r *call.Record) string {
 		return "ringing"
 	}
 	return "starting"
+}
+
+// known is the text, or null where there is none.
+func known(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 func timeOf(t time.Time) *cdr.Time {
@@ -179,7 +187,7 @@ func (l live) registration(e *location.Entry, want string) (admin.Registration, 
 		return admin.Registration{}, false
 	}
 	return admin.Registration{ID: bindingID(e), Tenant: e.AOR.Tenant.String(), Line: number, Device: e.Device, Contact: e.Contact,
-		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), UserAgent: e.UserAgent,
+		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), UserAgent: known(e.UserAgent),
 		Registered: cdr.Time{Time: e.Updated}, Expires: cdr.Time{Time: e.Expires}}, true
 }
 

@@ -209,6 +209,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 			n := s.media.Counters()
 			return n.PacketsIn, n.PacketsOut, n.Lost
 		},
+		Reasons: []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String()},
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},
@@ -277,9 +278,6 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 	var secure *tls.Config
 	out := make([]transport.Listener, 0, len(c.SIP.Listen))
 	for _, l := range c.SIP.Listen {
-		if l.Role != config.Exchange && l.Role != config.Registrar {
-			return nil, fmt.Errorf("sip.listen: %s: this version has no %s", l, l.Role)
-		}
 		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
 		if t.Kind.Secure() {
 			if secure == nil {
