@@ -27,7 +27,7 @@ func serve(ctx context.Context, o serveOptions, sys system) error {
 	level := c.Log.Level
 	if o.Log != "" {
 		if err := level.UnmarshalText([]byte(o.Log)); err != nil {
-			return fmt.Errorf("--log: %w", err)
+			return usage("--log %q is none of debug, info, warn, error", o.Log)
 		}
 	}
 	tuneGC(sys.getenv)
