@@ -53,7 +53,7 @@ func (r *Recorder) Observe(n call.Notice) {
 }
 
 func (r *Recorder) journal(record *call.Record, state []byte) {
-	r.Writer.AnsweredLater(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
+	r.Writer.Answered(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
 }
 
 func (r *Recorder) log() *slog.Logger {

@@ -74,7 +74,7 @@ func begin(t *testing.T, w *Writer, f Facts) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Answered(row)
+	journal(w, row)
 }
 
 func end(t *testing.T, w *Writer, r Record) {

@@ -112,16 +112,9 @@ func (w *Writer) Replayed(ctx context.Context) error {
 }
 
 // Answered puts the row of a call that was answered into the journal. It may be called again for the same call, when
-// what is to be kept has changed.
-func (w *Writer) Answered(row store.JournalRow) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.enqueue(item{Journal: &row})
-}
-
-// AnsweredLater is Answered for a row that is encoded only when it is about to be saved: of a call that is over by then,
-// or has a newer row, never. encode runs on the Writer's goroutine.
-func (w *Writer) AnsweredLater(callID string, encode func() (store.JournalRow, error)) {
+// what is to be kept has changed. The row is encoded only when it is about to be saved, on the Writer's goroutine: of a
+// call that is over by then, or has a newer row, never.
+func (w *Writer) Answered(callID string, encode func() (store.JournalRow, error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.enqueue(item{callID: callID, encode: encode})

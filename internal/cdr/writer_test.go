@@ -150,9 +150,13 @@ func wantCounts(t *testing.T, d *database, journal, records int) {
 	}
 }
 
-func answer(w *Writer, id string)      { w.Answered(store.JournalRow{CallID: id, AnsweredMS: 1}) }
+func answer(w *Writer, id string)      { journal(w, store.JournalRow{CallID: id, AnsweredMS: 1}) }
 func finish(w *Writer, id string)      { _ = w.Finish(Record{CallID: id}) }
 func name(prefix string, i int) string { return fmt.Sprint(prefix, i) }
+
+func journal(w *Writer, row store.JournalRow) {
+	w.Answered(row.CallID, func() (store.JournalRow, error) { return row, nil })
+}
 
 func spillSize(t *testing.T, dir string) int64 {
 	t.Helper()
