@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os/signal"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // TestAccountOfAPhone: the domain decides about the tenant; it may be written behind the username, as in an address.
@@ -29,5 +32,31 @@ func TestLogLevelIsUsage(t *testing.T) {
 	sys := system{stdout: io.Discard, stderr: io.Discard, getenv: func(string) string { return "" }}
 	if err := serve(context.Background(), serveOptions{Data: t.TempDir(), Log: "loud"}, sys); !errors.As(err, &wrong) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestSecondSignalHurries: the first signal drains, the second one does not wait.
+func TestSecondSignalHurries(t *testing.T) {
+	ctx, first := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer first()
+	hurry := make(chan struct{})
+	stop := hurried(ctx, func() { close(hurry) })
+	defer stop()
+	patience := time.After(20 * time.Second)
+	for {
+		// Again until it is heard: nobody says when the watcher has begun to listen. The context keeps them from killing.
+		if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-hurry:
+			if ctx.Err() == nil {
+				t.Error("hurried before the first signal")
+			}
+			return
+		case <-patience:
+			t.Fatal("the second signal is not heard")
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }

@@ -91,6 +91,8 @@ type Server struct {
 	metrics      *metrics.Metrics
 	admin        *admin.Server
 	rush         rush
+	patience     context.Context //nolint:containedctx // ends with Hurry
+	endPatience  context.CancelFunc
 	background   sync.WaitGroup // look-ups and connections that a path waits for
 	closers      []func() error // in the order in which they were opened
 }
@@ -98,6 +100,7 @@ type Server struct {
 // New builds a server and binds its sockets; nothing is served before Run. After an error nothing is left open.
 func New(ctx context.Context, o Options) (_ *Server, err error) {
 	s := &Server{options: o, log: o.Log, started: time.Now()}
+	s.patience, s.endPatience = context.WithCancel(context.Background())
 	if s.options.Getenv == nil {
 		s.options.Getenv = os.Getenv
 	}
