@@ -153,7 +153,7 @@ func (a *api) routes() {
 			writeProblem(w, problem(http.StatusMethodNotAllowed, CodeNotAllowed, r.Method+" is not allowed here"))
 			return
 		}
-		writeProblem(w, problem(http.StatusNotFound, CodeNotFound, "nothing is served at "+r.URL.Path))
+		writeProblem(w, nothingAt(r))
 	})
 }
 
@@ -204,5 +204,5 @@ func (a *api) failed(err error) error {
 		return problem(http.StatusServiceUnavailable, CodeUnavailable, "the request was not finished in time")
 	}
 	a.Log.Error("request failed", "error", err)
-	return problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more")
+	return internalFault()
 }

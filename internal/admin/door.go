@@ -200,7 +200,7 @@ func (d *door) hash(ctx context.Context, id directory.ID) (directory.Secret, err
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		d.log.Error("sign-in: user not read", "error", err)
-		return "", problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more")
+		return "", internalFault()
 	}
 	return hash, nil
 }
