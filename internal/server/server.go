@@ -90,6 +90,7 @@ type Server struct {
 	exchange     *exchange.Exchange
 	metrics      *metrics.Metrics
 	admin        *admin.Server
+	tls          *tls.Config // made when the first listener needs it
 	rush         rush
 	patience     context.Context //nolint:containedctx // ends with Hurry
 	endPatience  context.CancelFunc
@@ -278,18 +279,14 @@ func (s *Server) buildSIP(context.Context) (err error) {
 // listeners turns the configured listeners into those of the transport, and notes what each of them offers.
 func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.Listener, error) {
 	c := s.options.Config
-	var secure *tls.Config
 	out := make([]transport.Listener, 0, len(c.SIP.Listen))
 	for _, l := range c.SIP.Listen {
 		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
 		if t.Kind.Secure() {
-			if secure == nil {
-				var err error
-				if secure, err = s.tlsConfig(); err != nil {
-					return nil, err
-				}
+			var err error
+			if t.TLS, err = s.tlsConfig(); err != nil {
+				return nil, err
 			}
-			t.TLS = secure
 		}
 		algorithms := l.Digest
 		if len(algorithms) == 0 {
@@ -305,7 +302,11 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 	return out, nil
 }
 
+// tlsConfig is that of all listeners: one certificate is watched, whoever serves it.
 func (s *Server) tlsConfig() (*tls.Config, error) {
+	if s.tls != nil {
+		return s.tls, nil
+	}
 	c := s.options.Config
 	names := append([]string{"localhost"}, c.SIP.Domains...)
 	if c.Node != "" {
@@ -316,7 +317,8 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return certs.server(c.TLS.ClientCA)
+	s.tls, err = certs.server(c.TLS.ClientCA)
+	return s.tls, err
 }
 
 // tap gives the ladder a copy of each message, and counts what goes out.
@@ -341,12 +343,9 @@ func (s *Server) buildAdmin(context.Context) error {
 		return fmt.Errorf("token key: %w", err)
 	}
 	var secure *tls.Config
-	for _, l := range c.HTTP.Listen {
-		if l.TLS {
-			if secure, err = s.tlsConfig(); err != nil {
-				return err
-			}
-			break
+	if slices.ContainsFunc(c.HTTP.Listen, func(l config.HTTPListener) bool { return l.TLS }) {
+		if secure, err = s.tlsConfig(); err != nil {
+			return err
 		}
 	}
 	s.admin, err = admin.NewServer(admin.ServerConfig{
