@@ -41,13 +41,13 @@ func (r *Recorder) Observe(n call.Notice) {
 		if r.KeepState {
 			var err error
 			if state, err = n.State(); err != nil { // it gets its record after a crash, but cannot be taken up again
-				r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "err", err)
+				r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "error", err)
 			}
 		}
 		r.journal(n.Record, state)
 	case call.CallEnded:
 		if err := r.Writer.Finish(Build(r.facts(n.Record))); err != nil {
-			r.log().Error("call record is lost", "call", n.Record.ID, "err", err)
+			r.log().Error("call record is lost", "call", n.Record.ID, "error", err)
 		}
 	}
 }

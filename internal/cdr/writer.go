@@ -203,7 +203,7 @@ func (w *Writer) take() []item {
 		if it.encode != nil {
 			row, err := it.encode()
 			if err != nil {
-				w.log.Error("call is not in the journal", "call", id, "err", err)
+				w.log.Error("call is not in the journal", "call", id, "error", err)
 				continue
 			}
 			it = item{Journal: &row}
