@@ -198,7 +198,7 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler { //nolint:errorlint // the documented comparison
+			if p == http.ErrAbortHandler { // the documented comparison
 				panic(p)
 			}
 			s.config.Log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
