@@ -1,14 +1,11 @@
 package demo
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
-	"dialtone/internal/call"
 	"dialtone/internal/event"
 	"dialtone/internal/location"
 	"dialtone/internal/server"
@@ -64,11 +61,9 @@ func (v *view) show(e event.Event) {
 
 // table prints the calls in progress.
 func (v *view) table() {
-	calls := v.server.Calls().Records()
-	slices.SortFunc(calls, func(a, b *call.Record) int { return cmp.Compare(a.ID, b.ID) })
 	status := v.server.Status()
 	fmt.Fprintf(v.out, "          -- %d calls, %d registrations --\n", status.Calls, status.Registrations)
-	for _, r := range calls {
+	for _, r := range v.server.Calls().Records() {
 		state := "ringing"
 		if r.IsAnswered() {
 			state = "talking for " + time.Since(r.Answer).Round(time.Second).String()

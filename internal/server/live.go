@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +24,6 @@ var _ admin.Live = live{}
 // Calls implements admin.Live.
 func (l live) Calls() []admin.Call {
 	records := l.s.exchange.Calls().Records()
-	slices.SortFunc(records, func(a, b *call.Record) int { return a.Start.Compare(b.Start) })
 	out := make([]admin.Call, len(records))
 	for i, r := range records {
 		out[i] = admin.Call{ID: r.ID, Tenant: r.Tenant.String(), Direction: string(r.Direction), From: r.From.Number, To: r.Dialled,
