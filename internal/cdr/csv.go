@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Columns is a set of CSV columns.
@@ -28,7 +29,8 @@ type column struct {
 	cell func(*Record) string
 }
 
-// CSV encodes records, a header line first. Cells that a spreadsheet would take for a formula are guarded (see Guard).
+// CSV encodes records, a header line first. Cells that a spreadsheet would take for a formula are guarded (see Guard);
+// control characters, which a terminal would obey, are question marks.
 type CSV struct {
 	w       *csv.Writer
 	columns []column
@@ -49,7 +51,7 @@ func NewCSV(w io.Writer, c Columns) *CSV {
 func (c *CSV) Write(r *Record) error {
 	c.begin()
 	for i, col := range c.columns {
-		c.row[i] = Guard(col.cell(r))
+		c.row[i] = Guard(strings.Map(harmless, col.cell(r)))
 	}
 	if err := c.w.Write(c.row); err != nil {
 		return fmt.Errorf("write record %s: %w", r.CallID, err)
@@ -73,6 +75,14 @@ func (c *CSV) begin() {
 		c.row[i] = col.name
 	}
 	c.w.Write(c.row) //nolint:errcheck // buffered: the error comes back from the next Write or from Flush
+}
+
+// harmless replaces control characters but for those that CSV can carry as text.
+func harmless(r rune) rune {
+	if unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\n' {
+		return '?'
+	}
+	return r
 }
 
 // Guard puts an apostrophe before a cell that a spreadsheet would run as a formula, and before one that starts with an
