@@ -178,6 +178,19 @@ func (g *Guard) AuthPassed(src netip.AddrPort, now time.Time) {
 	s.Unlock()
 }
 
+// Vouched reports whether src is trusted, or a flow on which somebody has authenticated: whoever is there receives what
+// is sent there.
+func (g *Guard) Vouched(src netip.AddrPort, now time.Time) bool {
+	if g.Trusted(src.Addr()) {
+		return true
+	}
+	key := g.flowKey(src)
+	f := g.flows.lock(key)
+	defer f.Unlock()
+	e := f.find(key)
+	return e != nil && e.passed+flowMemory > g.since(now)
+}
+
 // AuthFailed says that src sent credentials that are wrong. Call it only where src has shown that it receives what is
 // sent to it (the credentials answer a challenge of ours, or the transport is a stream): otherwise anybody could have
 // others banned by writing their address on packets. It reports whether a ban began.
