@@ -19,16 +19,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"dialtone/internal/event"
 )
 
 // Time is a moment as the contract prints it: RFC 3339, UTC, milliseconds.
 type Time struct{ time.Time }
 
-// layout has a literal Z: times are converted to UTC before they are printed.
-const layout = "2006-01-02T15:04:05.000Z"
-
 // String prints the moment.
-func (t Time) String() string { return t.UTC().Format(layout) }
+func (t Time) String() string { return t.UTC().Format(event.TimeLayout) }
 
 // MarshalJSON prints the moment as a string.
 func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }

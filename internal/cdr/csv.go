@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"dialtone/internal/event"
 )
 
 // Columns is a set of CSV columns.
@@ -107,10 +109,10 @@ func ownColumns() []column {
 		{"number", func(r *Record) string { return value(r.Number) }},
 		{"trunk_in", func(r *Record) string { return value(r.TrunkIn) }},
 		{"trunk_out", func(r *Record) string { return value(r.TrunkOut) }},
-		{"start", func(r *Record) string { return moment(r.Start, layout) }},
-		{"ring", func(r *Record) string { return moment(r.Ring, layout) }},
-		{"answer", func(r *Record) string { return moment(r.Answer, layout) }},
-		{"end", func(r *Record) string { return moment(r.End, layout) }},
+		{"start", func(r *Record) string { return moment(r.Start, event.TimeLayout) }},
+		{"ring", func(r *Record) string { return moment(r.Ring, event.TimeLayout) }},
+		{"answer", func(r *Record) string { return moment(r.Answer, event.TimeLayout) }},
+		{"end", func(r *Record) string { return moment(r.End, event.TimeLayout) }},
 		{"post_dial_ms", func(r *Record) string { return integer(r.PostDialMS) }},
 		{"ring_ms", func(r *Record) string { return integer(r.RingMS) }},
 		{"talk_ms", func(r *Record) string { return integer(r.TalkMS) }},

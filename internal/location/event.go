@@ -21,9 +21,6 @@ type Registered struct {
 	Expires   string `json:"expires"` // RFC 3339, UTC, milliseconds: like every time that leaves the exchange
 }
 
-// timeLayout prints RFC 3339 with milliseconds; the time is always UTC.
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
 // EventType implements event.Data.
 func (Registered) EventType() string { return "registration.added" }
 
@@ -61,7 +58,7 @@ func (t *Table) publish(r *record, what ending) {
 		data = Registered{
 			Device: r.at(textDevice), Contact: r.at(textContact), UserAgent: r.at(textUserAgent),
 			Source:  string(transports[r.kind]) + " " + r.remote.String(),
-			Expires: t.start.Add(time.Duration(r.expires)).UTC().Format(timeLayout),
+			Expires: t.start.Add(time.Duration(r.expires)).UTC().Format(event.TimeLayout),
 		}
 	}
 	t.events.Publish(r.aor.Tenant.String(), r.aor.Line.String(), data)
