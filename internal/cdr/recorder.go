@@ -134,7 +134,7 @@ func lastMedia(c *call.Call) (last time.Time) {
 func FactsOf(r *call.Record) Facts {
 	f := Facts{
 		CallID: r.ID, TenantID: r.Tenant, Direction: string(r.Direction),
-		From: r.From.Number, FromName: r.From.Name, To: r.Dialled,
+		From: r.From.Number, FromName: r.From.Name, To: r.Dialled, ToE164: r.DialledE164, Number: r.Number,
 		Start: r.Start, Ring: r.Ring, Answer: r.Answer, End: r.End,
 		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency,
 	}

@@ -45,6 +45,14 @@ func TestFactsOfCall(t *testing.T) {
 		*r.RingMS != 1000 || *r.HoldMS != 1000 || r.Cause.Words != cause.Normal(cause.Callee).Words {
 		t.Errorf("%+v", r)
 	}
+	if r.ToE164 != nil || r.Number != nil {
+		t.Errorf("a line has %s and %s of the public network", *r.ToE164, *r.Number)
+	}
+	public := phoneCall()
+	public.Dialled, public.DialledE164, public.Number = "88776655", "+982188776655", "+982188776655"
+	if p := Build(FactsOf(public)); *p.To != "88776655" || *p.ToE164 != "+982188776655" || *p.Number != "+982188776655" {
+		t.Errorf("%+v", p)
+	}
 	if len(r.Path) != 1 || r.Path[0].Kind != "dial" || r.Path[0].Detail != "102" || r.Path[0].Reason != "line 102" {
 		t.Errorf("path %+v", r.Path)
 	}
