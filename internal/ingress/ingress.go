@@ -335,11 +335,10 @@ func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Messa
 	if from, err := m.From(); err == nil {
 		inv.Name = from.DisplayName()
 	}
-	for e := m.Elements(sip.HContact); e.Next(); {
+	if e := m.Elements(sip.HContact); e.Next() {
 		if a, err := e.Address(); err == nil {
 			inv.Contact = a.URI.String()
 		}
-		break
 	}
 	i.Exchange.Inbound(in.Leg, inv)
 }

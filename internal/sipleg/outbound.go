@@ -83,9 +83,6 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	}
 	l.out.path = e.Router.Path(next, caller.Source)
 	e.enter(l)
-	if e.Join != nil {
-		e.Join(i.Call, callID)
-	}
 	l.nextTarget(cause.Unreachable())
 	return l, nil
 }
