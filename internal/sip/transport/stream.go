@@ -26,6 +26,7 @@ type conn struct {
 	names  *sentBy
 	opened chan struct{} // closed once the stream is open or has failed
 	kept   atomic.Bool
+	excess int // messages beyond the budget of the source, less those within; the worker's
 
 	mu      sync.Mutex // guards everything below; never held across I/O
 	raw     net.Conn
@@ -281,19 +282,46 @@ func (c *conn) takeAll(r *framer, m *sip.Message) (taken bool, bad error) {
 		case ping:
 			// RFC 5626 §4.4.1: a double CRLF is answered by a single one.
 			c.l.Stats.KeepAlives.Add(1)
-			_ = c.send([]byte("\r\n"))
 			taken = true
+			ok, bad := c.admit()
+			if bad != nil {
+				return taken, bad
+			}
+			if ok {
+				_ = c.send([]byte("\r\n"))
+			}
 		case msg == nil:
 			return taken, nil
 		default:
 			taken = true
+			ok, bad := c.admit()
+			if bad != nil {
+				return taken, bad
+			}
 			// A message that could be framed but is no request to answer ends the stream too: what follows it is
 			// unlikely to be better.
-			if c.l.admit(c.f.remote) && !c.l.take(c.f, m, msg) && !m.Answerable() {
+			if ok && !c.l.take(c.f, m, msg) && !m.Answerable() {
 				return taken, errMalform
 			}
 		}
 	}
+}
+
+// maxExcess is how many messages more than its source may send a stream may bring before it is closed. A datagram that is
+// not wanted costs little to drop; a stream that is read to the end costs as much as its sender likes.
+const maxExcess = 200
+
+// admit asks whether the source may send another message, keep-alives included, and gives up a stream that goes on
+// although it may not. For the worker alone.
+func (c *conn) admit() (ok bool, bad error) {
+	if c.l.admit(c.f.remote) {
+		c.excess = max(0, c.excess-1)
+		return true, nil
+	}
+	if c.excess++; c.excess > maxExcess {
+		return false, errFlood
+	}
+	return false, nil
 }
 
 // malformed hands up what could not be framed.

@@ -226,4 +226,5 @@ var (
 	ErrTooLarge = errors.New("transport: message too large")
 	errIdle     = errors.New("transport: idle")
 	errMalform  = errors.New("transport: malformed message")
+	errFlood    = errors.New("transport: more messages than the source may send")
 )

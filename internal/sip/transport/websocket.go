@@ -81,14 +81,22 @@ func (l *Layer) upgrade(w http.ResponseWriter, r *http.Request, k Kind, role str
 		http.Error(w, "sub-protocol "+subprotocol+" required", http.StatusBadRequest)
 		return
 	}
+	c := l.newAccepted(k, role, localOf(r), remote, n)
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
 		Subprotocols:       []string{subprotocol},
 		InsecureSkipVerify: true, // of the Origin, which has been decided about above
+		// Called while the worker reads. Browsers send no pings; who sends thousands gets no pongs, and then nothing.
+		OnPingReceived: func(context.Context, []byte) bool {
+			ok, bad := c.admit()
+			if bad != nil && c.excess == maxExcess+1 { // once
+				c.l.spawn(func() { c.end(bad) }) // not here: closing waits for the reader that calls us
+			}
+			return ok
+		},
 	})
 	if err != nil {
 		return // Accept has answered
 	}
-	c := l.newAccepted(k, role, localOf(r), remote, n)
 	c.ws = ws
 	done := make(chan struct{})
 	defer close(done)
@@ -197,13 +205,15 @@ func (c *conn) takeWebSocket(m *sip.Message, b []byte) error {
 	if isKeepAlive(b) {
 		// RFC 5626 §4.4.1, which RFC 7118 §6 allows here as well.
 		c.l.Stats.KeepAlives.Add(1)
-		if len(b) == 4 {
+		ok, bad := c.admit()
+		if ok && len(b) == 4 {
 			_ = c.send([]byte("\r\n"))
 		}
-		return nil
+		return bad
 	}
-	if c.l.admit(c.f.remote) && !c.l.take(c.f, m, b) && !m.Answerable() {
+	ok, bad := c.admit()
+	if ok && !c.l.take(c.f, m, b) && !m.Answerable() {
 		return errMalform
 	}
-	return nil
+	return bad
 }
