@@ -266,6 +266,9 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	}
 	s.resolver = transport.NewResolver(transport.ResolverConfig{DNS: s.options.DNS})
 	s.onClose(func() error { s.resolver.Close(); return nil })
+	if pipeline.Proxy, err = s.buildProxy(pipeline); err != nil {
+		return err
+	}
 	s.transport, err = transport.New(transport.Config{
 		Network: s.options.Network, Listeners: listeners, Handler: pipeline, Admit: pipeline.Admit, Tap: s.tap,
 		Advertise: s.advertise, Log: s.log,
@@ -283,9 +286,6 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 	var secure *tls.Config
 	out := make([]transport.Listener, 0, len(c.SIP.Listen))
 	for _, l := range c.SIP.Listen {
-		if l.Role != config.Exchange && l.Role != config.Registrar {
-			return nil, fmt.Errorf("sip.listen: %s: this version has no %s", l, l.Role)
-		}
 		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
 		if t.Kind.Secure() {
 			if secure == nil {
@@ -300,7 +300,7 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 		if len(algorithms) == 0 {
 			algorithms = c.SIP.Digest
 		}
-		offer := ingress.Listener{RegistrarOnly: l.Role == config.Registrar}
+		offer := ingress.Listener{RegistrarOnly: l.Role == config.Registrar, Forwarding: forwarding(l.Role)}
 		for _, a := range algorithms {
 			offer.Algorithms = append(offer.Algorithms, digest.ParseAlgorithm(a))
 		}
