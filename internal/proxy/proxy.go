@@ -97,7 +97,7 @@ type Config struct {
 	Own func(u *sip.URI) bool
 	// Local reports whether an address is one of this host: what comes from there with a branch of ours, we have sent.
 	Local func(netip.Addr) bool
-	Key Key
+	Key   Key
 	// TimerC is how long an INVITE may wait for a response after a provisional one (RFC 3261 §16.6 item 11). [185 s]
 	TimerC    time.Duration
 	UserAgent string // for Server

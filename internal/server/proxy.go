@@ -62,11 +62,13 @@ func (n waysOut) UDPFrom(local, remote netip.AddrPort) *transport.Flow {
 	return n.s.transport.UDPFrom(local, remote)
 }
 
-// isForwarder reports whether the host and port of a URI are those of a listener that forwards.
-func (s *Server) isForwarder(u *sip.URI) bool {
-	if !u.IsSIP() || !s.isHost(u) {
-		return false
-	}
+// forwarder is where a listener that forwards is bound.
+type forwarder struct {
+	port, usual uint16
+}
+
+// noteForwarders remembers the ports of the listeners that forward, once they are bound.
+func (s *Server) noteForwarders() {
 	seen := map[transport.Kind]int{}
 	for _, l := range s.options.Config.SIP.Listen {
 		k := transport.ParseKind(l.Transport)
@@ -75,11 +77,20 @@ func (s *Server) isForwarder(u *sip.URI) bool {
 			port = addrs[seen[k]].Port() // the port that 0 became
 		}
 		seen[k]++
-		if forwarding(l.Role) != ingress.None && (port == u.Port || u.Port == 0 && port == k.DefaultPort()) {
-			return true
+		if forwarding(l.Role) != ingress.None {
+			s.forwarders = append(s.forwarders, forwarder{port, k.DefaultPort()})
 		}
 	}
-	return false
+}
+
+// isForwarder reports whether the host and port of a URI are those of a listener that forwards.
+func (s *Server) isForwarder(u *sip.URI) bool {
+	if !u.IsSIP() {
+		return false
+	}
+	return slices.ContainsFunc(s.forwarders, func(f forwarder) bool {
+		return u.Port == f.port || u.Port == 0 && f.port == f.usual
+	}) && s.isHost(u)
 }
 
 // isHost reports whether the host of a URI is this server: an address, or the name that it goes by.

@@ -88,6 +88,7 @@ type Server struct {
 	resolver     *transport.Resolver
 	endpoint     *sipleg.Endpoint
 	exchange     *exchange.Exchange
+	forwarders   []forwarder // listeners that forward
 	metrics      *metrics.Metrics
 	admin        *admin.Server
 	rush         rush
@@ -276,6 +277,7 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.noteForwarders()
 	s.onClose(func() error { s.transport.Close(); s.background.Wait(); return nil })
 	return nil
 }
