@@ -234,11 +234,16 @@ func (p *Proxy) response(s *scratch, tx *transaction.Server, m *sip.Message, no 
 	if tx != nil {
 		tag = transaction.NewTag()
 	} else {
-		via, _ := m.Via()
-		s.value = appendHex(s.value[:0], p.Key.sum('t', via.Branch, m.CallID(), m.FromTag()))
+		s.value = appendHex(s.value[:0], p.tag(m))
 		tag = string(s.value)
 	}
 	return s.builder.Response(m, no.status, no.reason, tag).Add(sip.HServer, p.UserAgent)
+}
+
+// tag is the To tag of responses that are given without a transaction: the same for each repetition of a request.
+func (p *Proxy) tag(m *sip.Message) uint64 {
+	via, _ := m.Via()
+	return p.Key.sum('t', via.Branch, m.CallID(), m.FromTag())
 }
 
 func (p *Proxy) send(tx *transaction.Server, f *transport.Flow, s *scratch, b *sip.Builder) {

@@ -15,6 +15,9 @@ import (
 // Nobody is challenged here: a repetition would look like a replay of its credentials. Senders are known by their address
 // or by the flow they are registered on, or not at all.
 func (p *Proxy) HandleStateless(f *transport.Flow, m *sip.Message) {
+	if m.Method() == sip.ACK && p.isOurAnswer(m) {
+		return // §8.2.7: the answer that it is for was ours
+	}
 	c, no := p.read(m)
 	if no.status == 0 && p.ours(&c) {
 		no = own(m)
@@ -31,6 +34,12 @@ func (p *Proxy) HandleStateless(f *transport.Flow, m *sip.Message) {
 	if no := p.pass(f, m, &c, d); no.status != 0 {
 		p.reply(nil, f, m, no)
 	}
+}
+
+// isOurAnswer reports whether an ACK is for a response that was given here: it has our tag.
+func (p *Proxy) isOurAnswer(m *sip.Message) bool {
+	tag := m.ToTag()
+	return len(tag) == hexLen && equalHex(tag, p.tag(m))
 }
 
 // passes asks for the permission of a request whose sender cannot be asked.
