@@ -162,12 +162,12 @@ func (k *Key) readToken(dst, user, callID []byte) (flow []byte, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	flow = b[:len(b)-8]
+	read := b[:len(b)-8] // not flow, which would move the room to the heap
 	got := binary.BigEndian.Uint64(b[len(b)-8:])
-	if got != k.tokenSeal(flow, callID) && got != k.tokenSeal(flow, nil) {
+	if got != k.tokenSeal(read, callID) && got != k.tokenSeal(read, nil) {
 		return nil, false
 	}
-	return append(dst, flow...), true
+	return append(dst, read...), true
 }
 
 // appendDecoded is base64.RawURLEncoding.AppendDecode for what that has encoded, and nothing else: no line ends, no

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -67,12 +68,13 @@ func TestStatelessChoiceIsDeterministic(t *testing.T) {
 		for i := range o.phones {
 			o.ring(i, 500)
 		}
+		var mu sync.Mutex
 		count := map[string]int{}
 		for _, u := range o.phones {
 			u.answers(func(m *sip.Message) {
-				u.mu.Lock()
+				mu.Lock()
 				count[u.name+header(m, sip.HCallID)]++
-				u.mu.Unlock()
+				mu.Unlock()
 			})
 		}
 		for n := range 60 {
@@ -88,8 +90,9 @@ func TestStatelessChoiceIsDeterministic(t *testing.T) {
 		}
 		<-time.After(time.Second)
 		spread := map[string]int{}
+		mu.Lock()
+		defer mu.Unlock()
 		for _, u := range o.phones {
-			u.mu.Lock()
 			for k, n := range count {
 				if strings.HasPrefix(k, u.name) {
 					spread[u.name]++
@@ -98,7 +101,6 @@ func TestStatelessChoiceIsDeterministic(t *testing.T) {
 					}
 				}
 			}
-			u.mu.Unlock()
 		}
 		if len(spread) != 3 {
 			t.Errorf("spread %v", spread)
