@@ -107,7 +107,7 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 	defer p.free(s)
 	id := transaction.NewBranchID()
 	s.branch = p.Key.appendBranch(s.branch[:0], id, p.Key.loopPart(r.in.Role(), &r.c, r.m), r.m.CallID())
-	x := copyOf{m: r.m, c: &r.c, w: r.targets[i].way, in: r.in, out: f, branch: s.branch, breadth: max(r.share, 1), omit: r.ourCredentials()}
+	x := copyOf{m: r.m, c: r.c, w: *r.targets[i].way, in: r.in, out: f, branch: s.branch, breadth: max(r.share, 1), omit: r.ourCredentials()}
 	s.out = p.appendCopy(s.out[:0], s, &x)
 	b := &branch{r: r, target: i}
 	client, err := p.Transactions.Relay(id, r.m.Method(), append([]byte(nil), s.out...), f, b)

@@ -99,7 +99,7 @@ func (p *Proxy) sealed(c *course, u *sip.URI, m *sip.Message) bool {
 	return true
 }
 
-func (p *Proxy) isOwn(u *sip.URI) bool { return p.Own != nil && p.Own(u) }
+func (p *Proxy) isOwn(u *sip.URI) bool { return p.Own != nil && u.IsSIP() && p.Own(u.Host, u.Port) }
 
 // ours reports whether the request is for this server itself: no user, and nowhere else to go.
 func (p *Proxy) ours(c *course) bool {

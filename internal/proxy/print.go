@@ -10,8 +10,8 @@ import (
 // copyOf is one copy of a request that is about to leave: RFC 3261 §16.6.
 type copyOf struct {
 	m      *sip.Message
-	c      *course
-	w      *way
+	c      course
+	w      way
 	in     *transport.Flow // where it came from
 	out    *transport.Flow // where it goes
 	branch []byte

@@ -93,8 +93,8 @@ type Config struct {
 	Locations Locations
 	Door      Door
 	NextHops  NextHops // nil: none
-	// Own reports whether the host and port of a URI are those of a listener that forwards.
-	Own func(u *sip.URI) bool
+	// Own reports whether the host and port of a SIP URI (0: none) are those of a listener that forwards.
+	Own func(host []byte, port uint16) bool
 	// Local reports whether an address is one of this host: what comes from there with a branch of ours, we have sent.
 	Local func(netip.Addr) bool
 	Key   Key
@@ -155,6 +155,7 @@ type scratch struct {
 	value    []byte
 	params   []byte
 	bindings []location.Binding
+	ways     []way
 	builder  sip.Builder
 }
 
@@ -162,7 +163,8 @@ func (p *Proxy) scratch() *scratch { return p.buffers.Get().(*scratch) }
 
 func (p *Proxy) free(s *scratch) {
 	clear(s.bindings)
-	s.bindings = s.bindings[:0]
+	clear(s.ways)
+	s.bindings, s.ways = s.bindings[:0], s.ways[:0]
 	p.buffers.Put(s)
 }
 

@@ -61,8 +61,7 @@ func (p *Proxy) refuseRequire(f *transport.Flow, m *sip.Message) {
 func (p *Proxy) redirect(f *transport.Flow, m *sip.Message, c *course, d destination) refusal {
 	s := p.scratch()
 	defer p.free(s)
-	var room [8]way
-	ways := room[:0]
+	ways := s.ways[:0]
 	if d.tenant != nil {
 		var no refusal
 		s.bindings, ways, no = p.located(s.bindings[:0], ways, d, &c.target)
@@ -84,6 +83,7 @@ func (p *Proxy) redirect(f *transport.Flow, m *sip.Message, c *course, d destina
 		return refusal{status: 480}
 	}
 	slices.SortStableFunc(ways, func(a, b way) int { return int(b.q) - int(a.q) })
+	s.ways = ways
 	b := p.response(s, nil, m, refusal{status: 302})
 	now := time.Now()
 	for i := range ways {

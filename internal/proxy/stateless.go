@@ -57,13 +57,12 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	id := p.Key.steadyID(m)
 	w := onward(c, d)
 	if c.next == nil && d.tenant != nil {
-		var ways [4]way
-		bindings, static, no := p.located(s.bindings[:0], ways[:0], d, &c.target)
-		s.bindings = bindings
+		var no refusal
+		s.bindings, s.ways, no = p.located(s.bindings[:0], s.ways[:0], d, &c.target)
 		if no.status != 0 {
 			return no
 		}
-		w = steadyChoice(id, bindings, static)
+		w = steadyChoice(id, s.bindings, s.ways)
 	}
 	out, hop := p.steadyFlow(c, &w, f)
 	if out == nil && hop != nil {
@@ -72,7 +71,7 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	if out == nil {
 		return refusal{status: 480}
 	}
-	p.sendSteady(s, &copyOf{m: m, c: c, w: &w, in: f, out: out}, id)
+	p.sendSteady(s, &copyOf{m: m, c: *c, w: w, in: f, out: out}, id)
 	return refusal{}
 }
 
@@ -167,7 +166,8 @@ func (p *Proxy) steadyFlow(c *course, w *way, in *transport.Flow) (out *transpor
 // the contact was registered on. nil: there is none (any more).
 func (p *Proxy) boundFlow(c *course, w *way) *transport.Flow {
 	if c.has && c.next == nil && w.uri == nil {
-		if f, err := p.Network.Flow(c.flow[:]); err == nil {
+		token := c.flow // a copy, lest every course moves to the heap
+		if f, err := p.Network.Flow(token[:]); err == nil {
 			return f
 		}
 	}

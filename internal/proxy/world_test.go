@@ -140,9 +140,8 @@ func (w *world) node(s setup) *node {
 	n.proxy = proxy.New(proxy.Config{
 		Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Directory: n.directory, Locations: n.locations,
 		Door: n, NextHops: n, Key: proxy.Key{1: n.addr.As4()[3]}, TimerC: s.timerC, UserAgent: "Dialtone",
-		Own: func(u *sip.URI) bool {
-			a, ok := u.HostAddr()
-			return ok && a == n.addr && (u.Port == 0 || u.Port == 5060)
+		Own: func(host []byte, port uint16) bool {
+			return string(host) == n.addr.String() && (port == 0 || port == 5060)
 		},
 		Local: func(a netip.Addr) bool { return a == n.addr },
 	})
@@ -152,7 +151,7 @@ func (w *world) node(s setup) *node {
 	return n
 }
 
-func lines(t *testing.T, s setup) (changes []directory.Change) {
+func lines(t testing.TB, s setup) (changes []directory.Change) {
 	tenant := directory.NewID()
 	add := func(obj directory.Object) {
 		h := obj.Head()

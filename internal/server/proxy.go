@@ -83,24 +83,22 @@ func (s *Server) noteForwarders() {
 	}
 }
 
-// isForwarder reports whether the host and port of a URI are those of a listener that forwards.
-func (s *Server) isForwarder(u *sip.URI) bool {
-	if !u.IsSIP() {
-		return false
-	}
+// isForwarder reports whether a host and port are those of a listener that forwards.
+func (s *Server) isForwarder(host []byte, port uint16) bool {
 	return slices.ContainsFunc(s.forwarders, func(f forwarder) bool {
-		return u.Port == f.port || u.Port == 0 && f.port == f.usual
-	}) && s.isHost(u)
+		return port == f.port || port == 0 && f.port == f.usual
+	}) && s.isHost(host)
 }
 
-// isHost reports whether the host of a URI is this server: an address, or the name that it goes by.
-func (s *Server) isHost(u *sip.URI) bool {
+// isHost reports whether a host is this server: an address, or a name that it goes by.
+func (s *Server) isHost(host []byte) bool {
+	u := sip.URI{Host: host}
 	if addr, ok := u.HostAddr(); ok {
 		return s.isLocal(addr)
 	}
 	c := s.options.Config
-	if c.SIP.Public != "" && sip.EqualFold(u.Host, c.SIP.Public) || sip.EqualFold(u.Host, "localhost") {
+	if c.SIP.Public != "" && sip.EqualFold(host, c.SIP.Public) || sip.EqualFold(host, "localhost") {
 		return true
 	}
-	return slices.ContainsFunc(c.SIP.Domains, func(d string) bool { return sip.EqualFold(u.Host, d) })
+	return slices.ContainsFunc(c.SIP.Domains, func(d string) bool { return sip.EqualFold(host, d) })
 }
