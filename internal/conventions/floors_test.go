@@ -34,7 +34,7 @@ func floors() map[string]int {
 		"internal/ingress": 5, "internal/admin": 5, "internal/provision": 5, "internal/automation": 5, "web": 5,
 
 		"internal/server": 6, "internal/demo": 6, "internal/teltest": 7, "cmd": 7, "examples": 7, "interop": 7, "bench": 7,
-		"internal/conventions": 7, "tools": 7, "bench": 7,
+		"internal/conventions": 7, "tools": 7,
 	}
 }
 
