@@ -198,7 +198,7 @@ func (r *relay) provisional(b *branch, m *sip.Message) {
 }
 
 // failure takes a time-out or a broken flow.
-func (r *relay) failure(b *branch) {
+func (r *relay) failure(b *branch, status int) {
 	b.end()
 	i := b.target
 	if r.targets[i].branch != b || r.fork.attempts[i].stage == ended {
@@ -207,8 +207,8 @@ func (r *relay) failure(b *branch) {
 	if !r.targets[i].answered && !r.fork.stopped && !r.fork.attempts[i].expired && r.advance(i) {
 		return
 	}
-	r.dropped(b, 408)
-	r.settle(i, 408, nil)
+	r.dropped(b, status)
+	r.settle(i, status, nil)
 }
 
 // end stops timer C.

@@ -55,7 +55,7 @@ func (p *Proxy) appendRecordRoutes(dst []byte, x *copyOf) []byte {
 	if p.needsFlow(x) {
 		inFlow = x.in.AppendToken(inToken[:0])
 	}
-	if x.w.needsFlow(x.out) || x.c.has && x.w.hop == nil {
+	if x.w.needsFlow(x.out) || x.c.has && x.c.next == nil && x.w.uri == nil {
 		outFlow = x.out.AppendToken(outToken[:0])
 	}
 	secure := x.c.target.Scheme == sip.SchemeSIPS

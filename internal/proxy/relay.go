@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"sync"
 
 	"dialtone/internal/location"
@@ -100,8 +101,9 @@ type relay struct {
 	in      *transport.Flow
 	m       *sip.Message // a copy of the request
 	c       course
-	breadth int // incoming Max-Breadth
-	share   int // of each branch that is running
+	breadth int  // incoming Max-Breadth
+	share   int  // of each branch that is running
+	located bool // the targets are bindings
 
 	mu    sync.Mutex // guards queue and busy
 	queue []happening
@@ -162,6 +164,7 @@ type happening struct {
 	target  int
 	targets []transport.Target
 	reason  string
+	status  int // that stands for a failure
 }
 
 // happen works off an event, and those that come meanwhile. Whoever finds the relay busy leaves his event there and goes.
@@ -198,7 +201,7 @@ func (r *relay) handle(h *happening) {
 		h.branch.client = h.client
 		r.response(h.branch, h.m)
 	case failed:
-		r.failure(h.branch)
+		r.failure(h.branch, h.status)
 	case resolved:
 		t := &r.targets[h.target]
 		t.resolve = h.targets
@@ -207,7 +210,7 @@ func (r *relay) handle(h *happening) {
 			return
 		}
 		if !r.advance(h.target) {
-			r.settle(h.target, 480, nil)
+			r.settle(h.target, r.unreachable(), nil)
 		}
 	case cancelled:
 		r.reason = h.reason
@@ -222,7 +225,7 @@ func (r *relay) handle(h *happening) {
 // aim makes the target set: RFC 3261 §16.5.
 func (r *relay) aim(d destination) refusal {
 	r.fork.invite = r.m.Method() == sip.INVITE
-	if r.c.next != nil || d.tenant == nil || r.c.has && !r.c.target.IsSIP() {
+	if r.c.next != nil || r.c.has || d.tenant == nil {
 		r.add([]way{onward(&r.c, d)}, 0)
 		return refusal{}
 	}
@@ -230,6 +233,7 @@ func (r *relay) aim(d destination) refusal {
 	if no.status != 0 {
 		return no
 	}
+	r.located = true
 	agents := location.Targets(bindings)
 	q, group := uint16(1001), -1
 	add := func(ways []way) {
@@ -260,6 +264,15 @@ func (r *relay) aim(d destination) refusal {
 	return refusal{}
 }
 
+// unreachable is the status of a target without a way: a line's phone that is not there now, or a domain that has no
+// address.
+func (r *relay) unreachable() int {
+	if r.located {
+		return 480
+	}
+	return 502
+}
+
 func (r *relay) add(ways []way, group int) {
 	r.targets = append(r.targets, target{ways: ways})
 	r.fork.attempts = append(r.fork.attempts, attempt{group: group})
@@ -278,7 +291,7 @@ func (r *relay) carryOut(o orders, m *sip.Message) {
 	}
 	for _, i := range o.start {
 		if !r.advance(i) {
-			r.settle(i, 480, nil)
+			r.settle(i, r.unreachable(), nil)
 		}
 	}
 	if o.finish {
@@ -324,7 +337,14 @@ func (b *branch) HandleResponse(c *transaction.Client, m *sip.Message) {
 	b.r.happen(happening{kind: responded, branch: b, client: c, m: m})
 }
 
-// HandleFailure implements transaction.ClientHandler. §16.9: a time-out and a failure of the transport are a 408 and a 503.
-func (b *branch) HandleFailure(c *transaction.Client, _ error) {
-	b.r.happen(happening{kind: failed, branch: b, client: c})
+// HandleFailure implements transaction.ClientHandler. §16.9: a time-out is a 408, a failure of the transport a 503; of a
+// phone that is not reached it says 480, for neither this server nor the next one is out of order.
+func (b *branch) HandleFailure(c *transaction.Client, err error) {
+	status := 408
+	if errors.Is(err, transaction.ErrTransport) {
+		if status = 503; b.r.located {
+			status = 480
+		}
+	}
+	b.r.happen(happening{kind: failed, branch: b, client: c, status: status})
 }

@@ -76,7 +76,7 @@ func TestRecordRouteTwiceOnTransportChange(t *testing.T) {
 	})
 }
 
-// Failover: the first address of a name refuses, the second is silent, the third answers (RFC 3263 §4.3).
+// Failover: the best flow of an agent answers 503, the other is silent: 64*T1 later nobody is left (RFC 3263 §4.3).
 func TestFailover(t *testing.T) {
 	inOffice(t, setup{hops: map[string]string{"far.example": "sip:192.0.2.11"}}, func(o *office) {
 		o.proxy.bind("101", location.Binding{Contact: "sip:a@192.0.2.77", Instance: "i", RegID: 1}) // nobody is there
@@ -194,6 +194,20 @@ func TestRegisterIsForwardedWithPath(t *testing.T) {
 		}
 		phone.reply(m, 200)
 		registrar.expect("200 ")
+		// A dialog that begins that way keeps to the flow, too.
+		registrar.send(at(us), registrar.request("INVITE", "sip:joe@10.1.1.1", "4", "Call-ID: 4", "Route: "+path[0]))
+		in = phone.expect("INVITE sip:joe@10.1.1.1 ")
+		phone.reply(in, 200)
+		ok := registrar.expect("200 ")
+		if n := len(list(ok, sip.HRecordRoute)); n != 2 {
+			t.Errorf("%d Record-Routes", n)
+		}
+		more := append(routesOf(ok, true), "Call-ID: 4", "To: "+header(ok, sip.HTo))
+		registrar.send(at(us), registrar.request("ACK", "sip:joe@10.1.1.1", "5", more...))
+		phone.expect("ACK sip:joe@10.1.1.1 ")
+		registrar.send(at(us), registrar.request("BYE", "sip:joe@10.1.1.1", "6", append(more, "CSeq: 2 BYE")...))
+		phone.reply(phone.expect("BYE sip:joe@10.1.1.1 "), 200)
+		registrar.expect("200 ")
 		phone.send(at(us), phone.request("REGISTER", "sip:other.example", "3", "Call-ID: 3"))
 		phone.expect("403 ")
 	})
@@ -206,5 +220,40 @@ func TestLongRequestFallsBackToUDP(t *testing.T) {
 		in := o.phones[2].expect("MESSAGE sip:gw@192.0.2.13 ")
 		o.phones[2].reply(in, 200)
 		o.caller.expect("200 ")
+	})
+}
+
+// A callee that rings for twenty minutes and says so is not given up (RFC 3261 §13.3.1.1).
+func TestLongRinging(t *testing.T) {
+	inOffice(t, setup{}, func(o *office) {
+		bob := o.phones[0]
+		o.ring(0, 1000)
+		o.invite("1")
+		in := bob.expect("INVITE ")
+		for range 20 {
+			bob.reply(in, 180)
+			o.caller.expect("180 ")
+			<-time.After(time.Minute)
+		}
+		bob.reply(in, 200)
+		o.caller.ack(o.caller.expect("200 "), "", "1", at(us))
+		bob.expect("ACK ")
+	})
+}
+
+// Names that have no address, and look-ups that the client does not wait for.
+func TestNamesWithoutAddress(t *testing.T) {
+	inOffice(t, setup{}, func(o *office) {
+		o.caller.send(at(us), o.caller.request("INVITE", "sip:x@nowhere.example", "1"))
+		o.caller.ack(o.caller.expect("502 "), "sip:x@nowhere.example", "1", at(us))
+		o.names["far.example"] = o.phones[0].addr.Addr()
+		o.caller.send(at(us), o.caller.request("INVITE", "sip:x@far.example", "2", "Call-ID: 2"))
+		in := o.phones[0].expect("INVITE sip:x@far.example ")
+		o.phones[0].reply(in, 404)
+		o.phones[0].ackTo(t)
+		o.caller.ack(o.caller.expect("404 "), "sip:x@far.example", "2", at(us))
+		o.proxy.bind("101", location.Binding{Contact: "sip:x@192.0.2.50;transport=tcp", Flow: location.Flow{Transport: directory.TCP, ID: 999, Remote: at("192.0.2.50")}})
+		o.invite("3", "Call-ID: 3") // the connection is gone, and nobody listens
+		o.caller.ack(o.caller.expect("480 "), "sip:101@"+domain, "3", at(us))
 	})
 }

@@ -56,7 +56,7 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	defer p.free(s)
 	id := p.Key.steadyID(m)
 	w := onward(c, d)
-	if c.next == nil && d.tenant != nil {
+	if c.next == nil && !c.has && d.tenant != nil {
 		var no refusal
 		s.bindings, s.ways, no = p.located(s.bindings[:0], s.ways[:0], d, &c.target)
 		if no.status != 0 {
