@@ -1,11 +1,13 @@
 package teltest
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"dialtone/internal/config"
+	"dialtone/internal/network"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/softphone"
 )
@@ -64,6 +66,53 @@ func TestPhonesBehindAProxy(t *testing.T) {
 				}
 				<-time.After(time.Minute)
 			})
+		})
+	}
+}
+
+// A phone behind a NAT is reached over the path it has registered on, also inside the call.
+func TestPhoneBehindNATAndProxy(t *testing.T) {
+	inLab(t, Options{Seed: 32, Configure: behind(t, "proxy")}, func(t *testing.T, lab *Lab) {
+		nat := lab.Net.NAT(network.NATConfig{Public: netip.MustParseAddr("198.51.100.1"), Mapping: network.AddressAndPortDependent,
+			Filtering: network.AddressAndPortDependent, Timeout: time.Minute})
+		a, b := lab.Phone("101"), lab.Add(Device{User: "102", NAT: nat})
+		near := a.Dial("102")
+		far := b.Called()
+		lab.Answered(near)
+		near.Hangup()
+		lab.Ended(near)
+		lab.Ended(far)
+	})
+}
+
+// What a redirect server and a proxy without state answer to those they know and those they do not.
+func TestStrangersAtListenersWithoutState(t *testing.T) {
+	for _, c := range []struct{ role, from, want, contact string }{
+		{"redirect", "sip:x@elsewhere.example", "SIP/2.0 302 ", "Contact: <sip:102@"},
+		{"redirect", "sip:101@10.0.0.1", "SIP/2.0 403 ", ""},
+		{"stateless", "sip:101@10.0.0.1", "SIP/2.0 403 ", ""},
+		{"proxy", "sip:101@10.0.0.1", "SIP/2.0 407 ", ""},
+	} {
+		inLab(t, Options{Seed: 33, Configure: behind(t, c.role)}, func(t *testing.T, lab *Lab) {
+			lab.Phone("102")
+			stranger := netip.MustParseAddrPort("10.9.9.9:5060")
+			pc, err := lab.Net.Host(stranger.Addr()).ListenPacket(stranger, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer pc.Close()
+			text := "MESSAGE sip:102@10.0.0.1 SIP/2.0\nVia: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bK1\nFrom: <" + c.from +
+				">;tag=1\nTo: <sip:102@10.0.0.1>\nCall-ID: c\nCSeq: 1 MESSAGE\nMax-Forwards: 70\nContent-Length: 0\n\n"
+			if err := pc.WriteTo([]byte(strings.ReplaceAll(text, "\n", "\r\n")), netip.MustParseAddrPort("10.0.0.1:5060")); err != nil {
+				t.Fatal(err)
+			}
+			in := []network.Packet{{Data: make([]byte, 4096)}}
+			if _, err := pc.ReadBatch(in); err != nil {
+				t.Fatal(err)
+			}
+			if got := string(in[0].Data); !strings.HasPrefix(got, c.want) || !strings.Contains(got, c.contact) {
+				t.Errorf("%s, from %s: got\n%s", c.role, c.from, got)
+			}
 		})
 	}
 }
