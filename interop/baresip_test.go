@@ -49,6 +49,7 @@ type phoneSetup struct {
 	hz        float64 // of the tone that it plays
 	codec     string  // "" = PCMA
 	manual    bool    // the test answers, or nobody does
+	mediaenc  string  // "" = plain RTP; srtp-mand
 }
 
 // phone starts a baresip that registers and answers by itself.
@@ -57,7 +58,8 @@ func (x *server) phone(s phoneSetup) *phone {
 	if s.codec == "" {
 		s.codec = "PCMA"
 	}
-	p := &phone{t: x.t, dir: filepath.Join(x.t.ArtifactDir(), s.number), number: s.number, port: freePorts(x.t, 2), answers: make(chan string, 8), wake: make(chan struct{})}
+	p := &phone{t: x.t, dir: filepath.Join(x.t.ArtifactDir(), s.number), number: s.number, port: freePorts(x.t, 2),
+		answers: make(chan string, 8), wake: make(chan struct{})}
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		x.t.Fatal(err)
 	}
@@ -70,9 +72,12 @@ func (x *server) phone(s phoneSetup) *phone {
 	if s.manual {
 		answer = "manual"
 	}
-	write(x.t, filepath.Join(p.dir, "accounts"), fmt.Sprintf(
-		"<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;outbound=\"sip:%s:%d;transport=%s\"\n",
-		s.number, host, server, s.transport, s.number, answer, s.codec, host, server, s.transport))
+	account := fmt.Sprintf("<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;"+
+		"outbound=\"sip:%s:%d;transport=%s\"", s.number, host, server, s.transport, s.number, answer, s.codec, host, server, s.transport)
+	if s.mediaenc != "" {
+		account += ";mediaenc=" + s.mediaenc
+	}
+	write(x.t, filepath.Join(p.dir, "accounts"), account+"\n")
 	write(x.t, filepath.Join(p.dir, "contacts"), "")
 	write(x.t, filepath.Join(p.dir, "config"), fmt.Sprintf(`
 sip_listen %[1]s:%[2]d
@@ -93,6 +98,7 @@ module aufile.so
 module aubridge.so
 module sndfile.so
 module uuid.so
+module srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so

@@ -68,7 +68,8 @@ func (p *party) register(number string) error {
 	for {
 		more := []string{"Expires: 3600"}
 		if client.Ready() {
-			more = append(more, "Authorization: "+string(client.Append(nil, "REGISTER", "sip:"+number+"@"+p.conn.RemoteAddr().String())))
+			uri := "sip:" + number + "@" + p.conn.RemoteAddr().String()
+			more = append(more, "Authorization: "+string(client.Append(nil, "REGISTER", uri)))
 		}
 		// The To of a REGISTER is the line; From does not matter here.
 		text := p.request("REGISTER", number, id, "", more...)

@@ -38,7 +38,8 @@ func TestLoss(t *testing.T) {
 	if out, err := x.command("nft", rules).CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v\n%s", err, out)
 	}
-	called := x.begin(sipp{scenario: "callee_patient", port: port, calls: calls, patience: 4 * time.Minute, more: []string{"-l", "4000"}})
+	called := x.begin(sipp{scenario: "callee_patient", port: port, calls: calls, patience: 4 * time.Minute,
+		more: []string{"-l", "4000"}})
 	x.begin(sipp{scenario: "caller", service: "102", calls: calls, rate: 50, hold: 2 * time.Second, patience: 4 * time.Minute,
 		more: []string{"-l", "4000"}}).end()
 	// SIPp as a callee gives calls up in which messages come again in an unusual order: the caller and the records judge.

@@ -61,7 +61,8 @@ func TestPhonesHearEachOther(t *testing.T) {
 			if r.Ring == nil || r.Answer == nil || r.Cause == nil || r.Cause.SIP != 200 || r.Cause.Q850 != 16 {
 				t.Fatalf("rung at %v, answered at %v, cause %+v", r.Ring, r.Answer, r.Cause)
 			}
-			if *r.From != "101" || *r.To != "102" || r.Start.After(r.Ring.Time) || r.Ring.After(r.Answer.Time) || !r.Answer.Before(r.End.Time) {
+			if *r.From != "101" || *r.To != "102" || r.Start.After(r.Ring.Time) || r.Ring.After(r.Answer.Time) ||
+				!r.Answer.Before(r.End.Time) {
 				t.Errorf("from %s to %s: start %v, ring %v, answer %v, end %v", *r.From, *r.To, r.Start, r.Ring, r.Answer, r.End)
 			}
 			if got := time.Duration(*r.TalkMS) * time.Millisecond; got < talk || got > talk+2*time.Second {
@@ -180,8 +181,8 @@ func TestOwnPhone(t *testing.T) {
 	b := x.phone(phoneSetup{number: "102", transport: "udp", hz: toneB})
 	x.registered(1)
 	own := func(args ...string) *process {
-		return start(t, "dialtone phone", exec.Command(binary, append([]string{"phone", "--server", fmt.Sprintf("%s:%d", host, x.sip),
-			"--user", "101", "--password", "secret-of-101", "--expect-tone", strconv.Itoa(toneB), "--json"}, args...)...))
+		return start(t, "dialtone phone", exec.Command(binary, append([]string{"phone",
+			"--server", fmt.Sprintf("%s:%d", host, x.sip), "--user", "101", "--password", "secret-of-101", "--expect-tone", strconv.Itoa(toneB), "--json"}, args...)...))
 	}
 	p := own("--call", "102", "--duration", "3s")
 	if code := p.wait(20 * time.Second); code != 0 {

@@ -10,7 +10,7 @@ import (
 
 // registering is a line whose phone registers; the password is the one of the scenarios.
 func registering(number string) string {
-	return "  - number: \"" + number + "\"\n    devices: [{username: \"" + number + "\", password: \"secret-of-" + number + "\"}]\n"
+	return strings.ReplaceAll("  - {number: \"N\", devices: [{username: \"N\", password: secret-of-N}]}\n", "N", number)
 }
 
 func TestRegister(t *testing.T) {
@@ -121,7 +121,8 @@ func TestOneCallProduct(t *testing.T) {
 // TestOneCallProductCalls: such a line has one call of its own, too.
 func TestOneCallProductCalls(t *testing.T) {
 	port := freePorts(t, 1)
-	x := serve(t, setup{site: site(strings.Replace(caller, "max_calls: 1000", "product: sip-phone", 1), callee("102", "", port))})
+	one := strings.Replace(caller, "max_calls: 1000", "product: sip-phone", 1)
+	x := serve(t, setup{site: site(one, callee("102", "", port))})
 	called := x.begin(sipp{scenario: "callee", port: port})
 	talking := x.begin(sipp{scenario: "caller", service: "102", hold: 3 * time.Second})
 	eventually(t, 5*time.Second, "answered", func() bool { return x.status().Calls == 1 })

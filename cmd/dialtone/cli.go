@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/alecthomas/kong"
 
@@ -79,7 +81,7 @@ type commands struct {
 // session is one run of the program.
 type session struct {
 	system
-	ctx      context.Context //nolint:containedctx // lives as long as the command
+	ctx      context.Context // lives as long as the command
 	global   *globals
 	remote   remote
 	programs entryPoints
@@ -174,7 +176,28 @@ func (s *session) client() (*client.Client, error) {
 
 // printJSON prints v on one line.
 func (s *session) printJSON(v any) error {
-	encoder := json.NewEncoder(s.stdout)
+	encoder := json.NewEncoder(escaper{s.stdout})
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(v)
+}
+
+// escaper writes JSON so that it means the same and commands no terminal: control characters and direction marks, which
+// stand only in strings, become escapes. What is written at once is whole characters, as an encoder does.
+type escaper struct{ w io.Writer }
+
+func (e escaper) Write(b []byte) (int, error) {
+	out := make([]byte, 0, len(b)+16)
+	for rest := b; len(rest) > 0; {
+		r, n := utf8.DecodeRune(rest)
+		if r >= 0x7f && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			out = fmt.Appendf(out, "\\u%04x", r)
+		} else {
+			out = append(out, rest[:n]...)
+		}
+		rest = rest[n:]
+	}
+	if _, err := e.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }

@@ -295,7 +295,13 @@ func TestExport(t *testing.T) {
 	if err != nil || statErr != nil || string(text) != "tenant: default\n" || info.Mode().Perm() != 0o600 {
 		t.Errorf("%q %v %v", text, info.Mode(), errors.Join(err, statErr))
 	}
+	if got := f.command("export", "--json"); got != (outcome{0, `{"tenant":"default"}` + "\n", ""}) {
+		t.Errorf("%+v", got)
+	}
 	delete(f.answers, "GET /export")
+	if got := f.command("export", "--json"); got.status != 1 || got.out != "" || strings.Count(got.errors, "\n") != 1 {
+		t.Errorf("%+v", got)
+	}
 	if got := f.command("export", "-o", path); got.status != 1 {
 		t.Errorf("%+v", got)
 	}
@@ -349,6 +355,7 @@ func TestRecords(t *testing.T) {
 		"GET /records?cursor=n&limit=1000&order=oldest": {body: `{"items":[` + record(2) + `],"next":""}`},
 		"GET /records/id-2":                             {body: record(2)},
 		"GET /calls/id-1/trace?format=text":             {body: "A -> B\n"},
+		"GET /calls/id-1/trace?format=json":             {body: `{"items":[{"seq":1},{"seq":2}],"next":""}`},
 		"GET /calls/id-1/trace?format=pcap":             {body: "\xd4\xc3\xb2\xa1"},
 	})
 	got := f.command("records")
@@ -373,6 +380,9 @@ func TestRecords(t *testing.T) {
 	}
 	if got := f.command("records", "--csv"); !strings.HasPrefix(got.out, "call_id,tenant,") {
 		t.Errorf("own columns %+v", got)
+	}
+	if got := f.command("trace", "id-1", "--json"); got != (outcome{0, "{\"seq\":1}\n{\"seq\":2}\n", ""}) {
+		t.Errorf("trace %+v", got)
 	}
 	if got := f.command("trace", "id-1"); got != (outcome{0, "A -> B\n", ""}) {
 		t.Errorf("trace %+v", got)

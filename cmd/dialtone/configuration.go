@@ -116,9 +116,12 @@ func (c *exportCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	request := client.Request{Path: "/export"}
+	write := func(w io.Writer) error { return server.Copy(s.ctx, client.Request{Path: "/export"}, w) }
+	if s.global.JSON {
+		write = asLines(write)
+	}
 	if c.Output == "" {
-		return server.Copy(s.ctx, request, s.stdout)
+		return write(s.stdout)
 	}
 	// Written beside and renamed, so that a failure leaves the old file.
 	part := c.Output + ".part"
@@ -126,10 +129,29 @@ func (c *exportCmd) Run(s *session) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(server.Copy(s.ctx, request, f), f.Close()); err != nil {
+	if err := errors.Join(write(f), f.Close()); err != nil {
 		return errors.Join(err, os.Remove(part))
 	}
 	return os.Rename(part, c.Output)
+}
+
+// asLines turns the file that write writes into JSON on its way, one tenant a line.
+func asLines(write func(io.Writer) error) func(io.Writer) error {
+	return func(w io.Writer) error {
+		file, into := io.Pipe()
+		written := make(chan error, 1)
+		go func() {
+			err := write(into)
+			into.CloseWithError(err) // nil ends the file
+			written <- err
+		}()
+		err := apply.WriteLines(w, file)
+		file.CloseWithError(err) // an error stops the writer
+		if failed := <-written; failed != nil {
+			return failed
+		}
+		return err
+	}
 }
 
 type tokenCmd struct {

@@ -46,7 +46,7 @@ func (c *callsCmd) print(s *session, server *client.Client, w io.Writer) error {
 		}
 		var devices, codecs []string
 		for _, leg := range call.Legs {
-			devices, codecs = append(devices, leg.Device), append(codecs, leg.Codec)
+			devices, codecs = append(devices, text0(leg.Device)), append(codecs, text0(leg.Codec))
 		}
 		t.row(call.ID, call.From, call.To, call.State, span(now.Sub(call.Start.Time)), talk,
 			strings.Join(devices, " "), strings.Trim(strings.Join(codecs, " "), " "))
@@ -144,7 +144,7 @@ func (c *registrationsCmd) Run(s *session) error {
 	count, now := 0, time.Now()
 	err = client.Each(s.ctx, server, "/registrations", query, func(r admin.Registration) error {
 		count++
-		t.row(r.Line, r.Device, r.Contact, r.Source, r.Transport, span(r.Expires.Sub(now)), r.UserAgent)
+		t.row(r.Line, r.Device, r.Contact, r.Source, r.Transport, span(r.Expires.Sub(now)), text0(r.UserAgent))
 		return nil
 	})
 	if err != nil {

@@ -5,7 +5,8 @@ import "time"
 // phoneOptions are what the command line says about a phone.
 type phoneOptions struct {
 	Server     string        `help:"Where to register: HOST or HOST:PORT." required:"" placeholder:"HOST[:PORT]"`
-	User       string        `help:"Username." required:"" short:"u"`
+	User       string        `help:"Username, or USERNAME@DOMAIN." required:"" short:"u"`
+	Domain     string        `help:"SIP domain of the account; the host of --server by default." placeholder:"DOMAIN"`
 	Password   string        `help:"Password." short:"p" env:"DIALTONE_PHONE_PASSWORD"`
 	Call       string        `help:"Call this number." placeholder:"NUMBER" xor:"mode"`
 	Answer     bool          `help:"Wait for calls and answer them." xor:"mode"`

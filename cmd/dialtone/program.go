@@ -5,7 +5,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/signal"
 	"runtime/debug"
+	"sync"
+	"syscall"
 
 	"dialtone/internal/config"
 	"dialtone/internal/demo"
@@ -27,7 +31,7 @@ func serve(ctx context.Context, o serveOptions, sys system) error {
 	level := c.Log.Level
 	if o.Log != "" {
 		if err := level.UnmarshalText([]byte(o.Log)); err != nil {
-			return fmt.Errorf("--log: %w", err)
+			return usage("--log %q is none of debug, info, warn, error", o.Log)
 		}
 	}
 	tuneGC(sys.getenv)
@@ -38,7 +42,30 @@ func serve(ctx context.Context, o serveOptions, sys system) error {
 	}
 	debug.FreeOSMemory() // what migrations and loading have left behind
 	greet(sys.stdout, s, c.Data)
+	defer hurried(ctx, s.Hurry)()
 	return s.Run(ctx)
+}
+
+// hurried calls hurry when, after the signal that has ended ctx, a second one comes. It ends when stop is called.
+func hurried(ctx context.Context, hurry func()) (stop func()) {
+	over := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		select {
+		case <-ctx.Done():
+		case <-over:
+			return
+		}
+		again := make(chan os.Signal, 1)
+		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+		defer signal.Stop(again)
+		select {
+		case <-again:
+			hurry()
+		case <-over:
+		}
+	})
+	return func() { close(over); watching.Wait() }
 }
 
 // runDemo runs the demonstration until ctx ends.

@@ -164,6 +164,9 @@ func (c *traceCmd) Run(s *session) error {
 			return nil
 		}
 	}
+	if s.global.JSON && !c.Text {
+		return client.Each(s.ctx, server, request.Path, url.Values{"format": {"json"}}, func(m json.RawMessage) error { return s.printJSON(m) })
+	}
 	request.Query = url.Values{"format": {"text"}}
 	return server.Copy(s.ctx, request, s.stdout)
 }

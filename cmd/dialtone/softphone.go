@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"dialtone/internal/media/wav"
@@ -48,10 +49,11 @@ func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
 			return err
 		}
 	}
+	user, domain := account(o)
 	say := reporter(o, sys)
 	p, err := softphone.New(softphone.Config{
 		Network: network.NewOS(network.OSConfig{}), Server: o.Server, Transport: transport.ParseKind(o.Transport),
-		User: o.User, Password: o.Password, RootCAs: roots, Insecure: o.Insecure, Codecs: o.Codec,
+		User: user, Domain: domain, Password: o.Password, RootCAs: roots, Insecure: o.Insecure, Codecs: o.Codec,
 		Events: func(e softphone.Event) { say(e) },
 	})
 	if err != nil {
@@ -69,6 +71,15 @@ func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
 		return errSilent
 	}
 	return nil
+}
+
+// account is who the phone is: the domain says in which tenant. "sara@pbx.example" is written by those who copy an
+// address; a username with an @ of its own needs --domain.
+func account(o phoneOptions) (user, domain string) {
+	if at := strings.LastIndexByte(o.User, '@'); at > 0 && o.Domain == "" {
+		return o.User[:at], o.User[at+1:]
+	}
+	return o.User, o.Domain
 }
 
 // played reads the file to be played; nil is the tone.

@@ -62,4 +62,4 @@ func span(d time.Duration) string {
 }
 
 // moment writes a time in the zone of the reader.
-func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") } //nolint:gosmopolitan // for a person at a terminal
+func moment(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") } // for a person at a terminal

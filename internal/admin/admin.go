@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -147,8 +148,25 @@ func (a *api) routes() {
 	a.fileRoutes()
 	a.tokenRoutes()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, problem(http.StatusNotFound, CodeNotFound, "nothing is served at "+r.URL.Path))
+		if allowed := a.methods(r); len(allowed) > 0 {
+			w.Header().Set("Allow", strings.Join(allowed, ", ")) // RFC 9110 §15.5.6
+			writeProblem(w, problem(http.StatusMethodNotAllowed, CodeNotAllowed, r.Method+" is not allowed here"))
+			return
+		}
+		writeProblem(w, nothingAt(r))
 	})
+}
+
+// methods lists what is served at the path of r, by other methods than its own.
+func (a *api) methods(r *http.Request) (allowed []string) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		other := *r
+		other.Method = method
+		if _, pattern := a.mux.Handler(&other); pattern != "/" {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
 }
 
 // route registers one operation with the error form of this API.
@@ -186,5 +204,5 @@ func (a *api) failed(err error) error {
 		return problem(http.StatusServiceUnavailable, CodeUnavailable, "the request was not finished in time")
 	}
 	a.Log.Error("request failed", "error", err)
-	return problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more")
+	return internalFault()
 }

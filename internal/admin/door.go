@@ -79,18 +79,21 @@ func randomBytes(n int) []byte {
 
 // identify finds out who r is from.
 func (d *door) identify(r *http.Request, source netip.Addr) (identity, error) {
-	if d.slowed(source) {
-		return identity{}, problem(http.StatusTooManyRequests, CodeTooMany, "too many failed sign-ins; wait a minute")
-	}
 	var user *directory.User
 	var name string
 	header := r.Header.Get("Authorization")
 	scheme, credential, _ := strings.Cut(header, " ")
+	bearer := strings.EqualFold(scheme, "Bearer")
+	slowed := d.slowed(source)
+	// Nobody guesses a token: one that is valid passes, so that a neighbour's wrong passwords do not lock programs out.
+	if slowed && !bearer {
+		return identity{}, tooMany()
+	}
 	var err error
 	switch {
 	case header == "":
 		return identity{}, unauthorized("sign in with a bearer token, or with name and password")
-	case strings.EqualFold(scheme, "Bearer"):
+	case bearer:
 		name = "token of "
 		user, err = d.bearer(r.Context(), strings.TrimSpace(credential))
 	case strings.EqualFold(scheme, "Basic"):
@@ -105,6 +108,9 @@ func (d *door) identify(r *http.Request, source netip.Addr) (identity, error) {
 	if err != nil {
 		return identity{}, err
 	}
+	if user == nil && slowed {
+		return identity{}, tooMany()
+	}
 	if user == nil {
 		d.failed(source)
 		d.log.Warn("sign-in failed", "source", source)
@@ -117,6 +123,10 @@ func (d *door) identify(r *http.Request, source netip.Addr) (identity, error) {
 	return identity{
 		actor: store.Actor{Name: name + user.Name + "@" + tenant, From: source.String()}, role: user.Role, tenant: user.Tenant,
 	}, nil
+}
+
+func tooMany() *Problem {
+	return problem(http.StatusTooManyRequests, CodeTooMany, "too many failed sign-ins; wait a minute")
 }
 
 func unauthorized(detail string) *Problem {
@@ -200,7 +210,7 @@ func (d *door) hash(ctx context.Context, id directory.ID) (directory.Secret, err
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		d.log.Error("sign-in: user not read", "error", err)
-		return "", problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more")
+		return "", internalFault()
 	}
 	return hash, nil
 }

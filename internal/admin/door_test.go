@@ -82,6 +82,7 @@ func TestSignIn(t *testing.T) {
 	if r := b.http(basic("admin", adminPassword), "GET", Prefix+"/nowhere", ""); r.status != 404 || !strings.Contains(r.body, `"not_found"`) {
 		t.Errorf("unknown path: %d %s", r.status, r.body)
 	}
+	token := "Bearer " + decode[struct{ Token string }](t, b.must(201, "POST", Prefix+"/tokens", `{"user":"admin"}`).body).Token
 	for range failuresMax {
 		if r := b.http(basic("admin", "wrong"), "GET", Prefix+"/lines", ""); r.status != 401 {
 			t.Fatalf("wrong password: %d", r.status)
@@ -89,6 +90,12 @@ func TestSignIn(t *testing.T) {
 	}
 	if r := b.http(basic("admin", adminPassword), "GET", Prefix+"/lines", ""); r.status != 429 || r.header.Get("Retry-After") != "60" {
 		t.Errorf("after %d failures: %d %v", failuresMax, r.status, r.header)
+	}
+	if r := b.http(token, "GET", Prefix+"/lines", ""); r.status != 200 {
+		t.Errorf("a token after these failures: %d %s", r.status, r.body)
+	}
+	if r := b.http(token[:len(token)-2]+"AA", "GET", Prefix+"/lines", ""); r.status != 429 {
+		t.Errorf("a wrong token after these failures: %d", r.status)
 	}
 	b.clock.advance(61 * time.Second)
 	if r := b.http(basic("admin", adminPassword), "GET", Prefix+"/lines", ""); r.status != 200 {

@@ -31,12 +31,12 @@ type Call struct {
 
 // CallLeg is one party of a call in progress.
 type CallLeg struct {
-	ID        string `json:"id"`
-	Device    string `json:"device" doc:"Username of the device; empty when unknown"`
-	Remote    string `json:"remote" doc:"Signalling address of the party"`
-	UserAgent string `json:"user_agent"`
-	SIPCallID string `json:"sip_call_id"`
-	Codec     string `json:"codec"`
+	ID        string  `json:"id"`
+	Device    *string `json:"device" doc:"Username of the device"`
+	Remote    string  `json:"remote" doc:"Signalling address of the party"`
+	UserAgent *string `json:"user_agent"`
+	SIPCallID string  `json:"sip_call_id"`
+	Codec     *string `json:"codec" doc:"Of the audio, once it is agreed upon"`
 }
 
 // RegistrationQuery narrows a list of registrations.
@@ -56,7 +56,7 @@ type Registration struct {
 	Contact    string   `json:"contact"`
 	Source     string   `json:"source" doc:"Address that the registration came from"`
 	Transport  string   `json:"transport"`
-	UserAgent  string   `json:"user_agent"`
+	UserAgent  *string  `json:"user_agent"`
 	Registered cdr.Time `json:"registered" doc:"When it was last refreshed"`
 	Expires    cdr.Time `json:"expires"`
 }

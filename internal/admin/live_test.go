@@ -127,6 +127,19 @@ func TestRecords(t *testing.T) {
 	b.must(422, "GET", Prefix+"/records?since=yesterday", "")
 }
 
+// TestMethodThatIsNotServed: a path that exists says what may be done with it; one that does not exist is absent.
+func TestMethodThatIsNotServed(t *testing.T) {
+	b := newBench(t)
+	for path, allowed := range map[string]string{"/lines/101": "GET, PATCH, DELETE", "/lines": "GET, POST", "/apply": "POST"} {
+		r := b.must(405, "PUT", Prefix+path, "")
+		if !strings.Contains(r.body, `"code":"not_allowed"`) || r.header.Get("Allow") != allowed {
+			t.Errorf("%s: Allow %q, %s", path, r.header.Get("Allow"), r.body)
+		}
+	}
+	b.must(404, "PUT", Prefix+"/nothing", "")
+	b.must(404, "GET", Prefix+"/nothing", "")
+}
+
 func TestTrace(t *testing.T) {
 	b := newBench(t)
 	r := b.must(200, "GET", Prefix+"/calls/call-1/trace", "")
@@ -136,6 +149,10 @@ func TestTrace(t *testing.T) {
 	r = b.must(200, "GET", Prefix+"/calls/call-1/trace?format=pcap", "")
 	if r.header.Get("Content-Type") != "application/vnd.tcpdump.pcap" || len(r.body) < 24 {
 		t.Errorf("pcap %v of %d bytes", r.header, len(r.body))
+	}
+	messages := decode[Page[TracedMessage]](t, b.must(200, "GET", Prefix+"/calls/call-1/trace?format=json", "").body)
+	if len(messages.Items) != 1 || !strings.HasPrefix(messages.Items[0].Message, "OPTIONS") || messages.Items[0].Direction != "in" || messages.Items[0].Transport != "udp" {
+		t.Errorf("messages %+v", messages)
 	}
 	b.must(404, "GET", Prefix+"/calls/none/trace", "")
 	b.must(422, "GET", Prefix+"/calls/call-1/trace?format=png", "")

@@ -71,6 +71,15 @@ func problem(status int, code, detail string) *Problem {
 	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 }
 
+// internalFault tells nothing of what went wrong: that is for the log.
+func internalFault() *Problem {
+	return problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more")
+}
+
+func nothingAt(r *http.Request) *Problem {
+	return problem(http.StatusNotFound, CodeNotFound, "nothing is served at "+r.URL.Path)
+}
+
 func notFound(what, name string) *Problem {
 	return problem(http.StatusNotFound, CodeNotFound, "no "+what+" "+strconv.Quote(name))
 }

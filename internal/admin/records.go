@@ -11,6 +11,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"dialtone/internal/cdr"
 	"dialtone/internal/directory"
 	"dialtone/internal/store"
 	"dialtone/internal/trace"
@@ -34,7 +35,7 @@ type (
 	recordOut struct{ Body recordBody }
 	traceIn   struct {
 		ID     string `path:"id" doc:"Our identifier of the call, or the SIP Call-ID of a leg"`
-		Format string `query:"format" enum:"text,pcap" default:"text"`
+		Format string `query:"format" enum:"text,pcap,json" default:"text"`
 	}
 )
 
@@ -129,7 +130,7 @@ func (a *api) traceRoutes() {
 		Responses: map[string]*huma.Response{"200": {
 			Description: "The ladder",
 			Content: map[string]*huma.MediaType{
-				"text/plain": {}, "application/vnd.tcpdump.pcap": {},
+				"text/plain": {}, "application/vnd.tcpdump.pcap": {}, "application/json": {},
 			},
 		}},
 	}, a.traceCall)
@@ -148,10 +149,14 @@ func (a *api) traceCall(ctx context.Context, in *traceIn) (*huma.StreamResponse,
 	}
 	return &huma.StreamResponse{Body: func(c huma.Context) {
 		var err error
-		if in.Format == "pcap" {
+		switch in.Format {
+		case "pcap":
 			c.SetHeader("Content-Type", "application/vnd.tcpdump.pcap")
 			err = trace.WritePCAP(c.BodyWriter(), ladder)
-		} else {
+		case "json":
+			c.SetHeader("Content-Type", "application/json")
+			err = json.NewEncoder(c.BodyWriter()).Encode(Page[TracedMessage]{Items: traced(ladder)})
+		default:
 			c.SetHeader("Content-Type", "text/plain; charset=utf-8")
 			err = trace.WriteText(c.BodyWriter(), ladder)
 		}
@@ -159,6 +164,31 @@ func (a *api) traceCall(ctx context.Context, in *traceIn) (*huma.StreamResponse,
 			a.Log.Debug("ladder not sent", "call", in.ID, "error", err)
 		}
 	}}, nil
+}
+
+// TracedMessage is one message of a ladder.
+type TracedMessage struct {
+	Seq       uint64   `json:"seq"`
+	Time      cdr.Time `json:"time"`
+	Direction string   `json:"direction" enum:"in,out"`
+	Transport string   `json:"transport"`
+	Local     string   `json:"local"`
+	Remote    string   `json:"remote"`
+	SIPCallID string   `json:"sip_call_id"`
+	Message   string   `json:"message" doc:"As it was, secrets blanked"`
+}
+
+// traced describes the messages of a ladder.
+func traced(ladder []trace.Entry) []TracedMessage {
+	out := make([]TracedMessage, len(ladder))
+	for i, e := range ladder {
+		out[i] = TracedMessage{Seq: e.Seq, Time: cdr.Time{Time: e.At}, Direction: "in", Transport: e.Kind, Local: e.Local.String(),
+			Remote: e.Remote.String(), SIPCallID: e.SIPCallID, Message: string(e.Message)}
+		if e.Direction == trace.Out {
+			out[i].Direction = "out"
+		}
+	}
+	return out
 }
 
 // mayTrace holds a ladder to the tenant of its call. Those who see all may ask for any SIP Call-ID as well: a request

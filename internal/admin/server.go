@@ -198,11 +198,11 @@ func (s *Server) guarded(next http.Handler) http.Handler {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler { //nolint:errorlint // the documented comparison
+			if p == http.ErrAbortHandler { // the documented comparison
 				panic(p)
 			}
 			s.config.Log.Error("request panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-			writeProblem(w, problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more"))
+			writeProblem(w, internalFault())
 		}()
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		next.ServeHTTP(w, r)
@@ -242,7 +242,7 @@ func (s *Server) remote(l config.HTTPListener) http.Handler {
 		if err != nil {
 			var p *Problem
 			if !errors.As(err, &p) {
-				p = problem(http.StatusInternalServerError, CodeInternal, "something went wrong inside the server; its log says more")
+				p = internalFault()
 			}
 			writeProblem(w, p)
 			return
@@ -257,14 +257,14 @@ func (s *Server) remote(l config.HTTPListener) http.Handler {
 		case l.Serves(config.API):
 			api.ServeHTTP(w, r.WithContext(withIdentity(r.Context(), id)))
 		default:
-			writeProblem(w, problem(http.StatusNotFound, CodeNotFound, "nothing is served at "+r.URL.Path))
+			writeProblem(w, nothingAt(r))
 		}
 	})
 }
 
 func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
 	if s.config.Metrics == nil {
-		writeProblem(w, problem(http.StatusNotFound, CodeNotFound, "nothing is served at "+r.URL.Path))
+		writeProblem(w, nothingAt(r))
 		return
 	}
 	s.config.Metrics.ServeHTTP(w, r)

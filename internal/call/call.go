@@ -37,6 +37,8 @@ type Setup struct {
 	Direction   Direction // Internal when empty
 	From        Side
 	Dialled     string
+	DialledE164 string // "" unknown
+	Number      string // the directory's number that was dialled; "" none
 	Emergency   bool
 	MaxForwards int // of the inbound request
 }
@@ -85,7 +87,7 @@ func newCall(r *Registry, s Setup, now time.Time) *Call {
 		gone:     make(chan struct{}),
 		facts: Record{
 			ID: directory.NewID().String(), Tenant: s.Tenant, Direction: s.Direction,
-			From: s.From, Dialled: s.Dialled, Emergency: s.Emergency, Start: now,
+			From: s.From, Dialled: s.Dialled, DialledE164: s.DialledE164, Number: s.Number, Emergency: s.Emergency, Start: now,
 		},
 	}
 	if c.facts.Direction == "" {

@@ -277,7 +277,7 @@ func TestCallMailboxOverflowEndsCall(t *testing.T) {
 		for s.call.Post(call.Informed{Leg: b}) {
 			posted++
 		}
-		if posted != 256 {
+		if posted != 4096 {
 			t.Errorf("%d events fit", posted)
 		}
 		close(hold)

@@ -2,8 +2,9 @@ package call
 
 import "sync"
 
-// mailboxLimit is how many events may wait. A call that is this far behind is broken or under attack: it is ended.
-const mailboxLimit = 256
+// mailboxLimit is how many events may wait: a burst of a thousand requests inside a dialog fits twice. A call that is
+// further behind is broken or under attack: it is ended. A waiting request costs about 1 KB.
+const mailboxLimit = 4096
 
 // keptQueue is the capacity that an empty mailbox keeps; a burst's larger queue is given back.
 const keptQueue = 4

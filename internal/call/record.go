@@ -33,8 +33,11 @@ type Record struct {
 	Direction Direction    `json:"direction"`
 	From      Side         `json:"from"`
 	Dialled   string       `json:"dialled"` // as it was dialled
-	To        Side         `json:"to"`      // whom the dial plan found; after the answer who answered
-	Emergency bool         `json:"emergency,omitempty"`
+	// DialledE164 is the same in E.164; "" where it is no number of the public network.
+	DialledE164 string `json:"dialled_e164,omitempty"`
+	Number      string `json:"number,omitempty"` // the directory's number that was dialled; "" for lines, codes and all else
+	To          Side   `json:"to"`               // whom the dial plan found; after the answer who answered
+	Emergency   bool   `json:"emergency,omitempty"`
 
 	Start  time.Time     `json:"start"`
 	Ring   time.Time     `json:"ring"`   // first ringing or early media

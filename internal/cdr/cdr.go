@@ -6,11 +6,11 @@
 // collects, nor the tables: it hands opaque rows to a Saver.
 //
 // Life of a record: when a call is answered its facts so far go into the journal (Writer.Answered); the journal is
-// refreshed while the call runs (Config.Running); at the end the record replaces the journal row (Writer.Finish). Rows
+// refreshed while the call runs (Recorder.Run); at the end the record replaces the journal row (Writer.Finish). Rows
 // that a crash left in the journal become records with the cause "recovered" (Recover).
 //
-// Goroutines: a Writer has three (collecting, saving, refreshing), started by Open and ended by Close. Handing a row to
-// the Writer never blocks on the database or the disk.
+// Goroutines: a Writer has two (collecting, saving), started by Open and ended by Close; Recorder.Run is one of its
+// caller's. Handing a row to the Writer never blocks on the database or the disk.
 // Ordering: rows reach the Saver in the order in which they were handed over, across failures and restarts. After a
 // failure rows may reach it twice, which the Saver makes harmless: the call identifier is an idempotent key.
 package cdr
@@ -19,16 +19,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	"dialtone/internal/event"
 )
 
 // Time is a moment as the contract prints it: RFC 3339, UTC, milliseconds.
 type Time struct{ time.Time }
 
-// layout has a literal Z: times are converted to UTC before they are printed.
-const layout = "2006-01-02T15:04:05.000Z"
-
 // String prints the moment.
-func (t Time) String() string { return t.UTC().Format(layout) }
+func (t Time) String() string { return t.UTC().Format(event.TimeLayout) }
 
 // MarshalJSON prints the moment as a string.
 func (t Time) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }

@@ -91,7 +91,7 @@ func (c *collector) step() {
 	case !c.spill.empty():
 		items, length, err := c.spill.next(batchRows)
 		if err != nil {
-			c.log.Error("call records wait in the spill", "err", err)
+			c.log.Error("call records wait in the spill", "error", err)
 			c.pause()
 			return
 		}
@@ -120,7 +120,7 @@ func (c *collector) landed(r result) {
 		}
 	}
 	if r.err != nil {
-		c.log.Warn("call records are kept on disk until the store takes them", "err", r.err, "rows", len(b.items))
+		c.log.Warn("call records are kept on disk until the store takes them", "error", r.err, "rows", len(b.items))
 		c.pause()
 		if !b.safe && c.store(b.items) != nil {
 			c.held = slices.Concat(b.items, c.held)
@@ -130,7 +130,7 @@ func (c *collector) landed(r result) {
 	c.retry, c.retryAt, c.strikes = 0, time.Time{}, 0
 	if b.spilled > 0 {
 		if err := c.spill.done(b.spilled); err != nil {
-			c.log.Error("call records wait in the spill", "err", err)
+			c.log.Error("call records wait in the spill", "error", err)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (c *collector) store(items []item) error {
 	}
 	if err := c.spill.append(items); err != nil {
 		if !c.failing {
-			c.log.Error("call records are in memory only: neither the store nor the disk takes them", "err", err)
+			c.log.Error("call records are in memory only: neither the store nor the disk takes them", "error", err)
 		}
 		c.failing = true
 		return err

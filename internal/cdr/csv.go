@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+
+	"dialtone/internal/event"
 )
 
 // Columns is a set of CSV columns.
@@ -28,7 +31,8 @@ type column struct {
 	cell func(*Record) string
 }
 
-// CSV encodes records, a header line first. Cells that a spreadsheet would take for a formula are guarded (see Guard).
+// CSV encodes records, a header line first. Cells that a spreadsheet would take for a formula are guarded (see Guard);
+// control characters, which a terminal would obey, are question marks.
 type CSV struct {
 	w       *csv.Writer
 	columns []column
@@ -49,7 +53,7 @@ func NewCSV(w io.Writer, c Columns) *CSV {
 func (c *CSV) Write(r *Record) error {
 	c.begin()
 	for i, col := range c.columns {
-		c.row[i] = Guard(col.cell(r))
+		c.row[i] = Guard(strings.Map(harmless, col.cell(r)))
 	}
 	if err := c.w.Write(c.row); err != nil {
 		return fmt.Errorf("write record %s: %w", r.CallID, err)
@@ -75,17 +79,22 @@ func (c *CSV) begin() {
 	c.w.Write(c.row) //nolint:errcheck // buffered: the error comes back from the next Write or from Flush
 }
 
+// harmless replaces control characters but for those that CSV can carry as text.
+func harmless(r rune) rune {
+	if unicode.IsControl(r) && r != '\t' && r != '\r' && r != '\n' {
+		return '?'
+	}
+	return r
+}
+
 // Guard puts an apostrophe before a cell that a spreadsheet would run as a formula, and before one that starts with an
-// apostrophe already, so that Unguard gives back exactly what was put in.
+// apostrophe already: whoever takes one apostrophe off gets exactly what was put in.
 func Guard(cell string) string {
 	if cell != "" && strings.IndexByte("=+-@\t\r\n'", cell[0]) >= 0 {
 		return "'" + cell
 	}
 	return cell
 }
-
-// Unguard takes Guard's apostrophe off.
-func Unguard(cell string) string { return strings.TrimPrefix(cell, "'") }
 
 func ownColumns() []column {
 	return []column{
@@ -100,10 +109,10 @@ func ownColumns() []column {
 		{"number", func(r *Record) string { return value(r.Number) }},
 		{"trunk_in", func(r *Record) string { return value(r.TrunkIn) }},
 		{"trunk_out", func(r *Record) string { return value(r.TrunkOut) }},
-		{"start", func(r *Record) string { return moment(r.Start, layout) }},
-		{"ring", func(r *Record) string { return moment(r.Ring, layout) }},
-		{"answer", func(r *Record) string { return moment(r.Answer, layout) }},
-		{"end", func(r *Record) string { return moment(r.End, layout) }},
+		{"start", func(r *Record) string { return moment(r.Start, event.TimeLayout) }},
+		{"ring", func(r *Record) string { return moment(r.Ring, event.TimeLayout) }},
+		{"answer", func(r *Record) string { return moment(r.Answer, event.TimeLayout) }},
+		{"end", func(r *Record) string { return moment(r.End, event.TimeLayout) }},
 		{"post_dial_ms", func(r *Record) string { return integer(r.PostDialMS) }},
 		{"ring_ms", func(r *Record) string { return integer(r.RingMS) }},
 		{"talk_ms", func(r *Record) string { return integer(r.TalkMS) }},

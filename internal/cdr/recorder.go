@@ -1,6 +1,7 @@
 package cdr
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -10,8 +11,10 @@ import (
 	"dialtone/internal/store"
 )
 
-// askTimeout is how long Recorder.Running waits for calls that do not look into their mailbox.
-const askTimeout = time.Second
+const (
+	refreshEvery = 10 * time.Second // how far the recovered end of a call may be off
+	askTimeout   = time.Second      // for the answers of calls that do not look into their mailbox
+)
 
 // Recorder watches the calls of a registry and writes their journal and records.
 type Recorder struct {
@@ -38,19 +41,19 @@ func (r *Recorder) Observe(n call.Notice) {
 		if r.KeepState {
 			var err error
 			if state, err = n.State(); err != nil { // it gets its record after a crash, but cannot be taken up again
-				r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "err", err)
+				r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "error", err)
 			}
 		}
 		r.journal(n.Record, state)
 	case call.CallEnded:
 		if err := r.Writer.Finish(Build(r.facts(n.Record))); err != nil {
-			r.log().Error("call record is lost", "call", n.Record.ID, "err", err)
+			r.log().Error("call record is lost", "call", n.Record.ID, "error", err)
 		}
 	}
 }
 
 func (r *Recorder) journal(record *call.Record, state []byte) {
-	r.Writer.AnsweredLater(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
+	r.Writer.Answered(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
 }
 
 func (r *Recorder) log() *slog.Logger {
@@ -68,9 +71,23 @@ func (r *Recorder) facts(record *call.Record) Facts {
 	return f
 }
 
-// Running asks the answered calls of a registry when they last saw media: what Config.Running is made of. It waits for
-// their answers, a second at most.
-func Running(calls *call.Registry) []store.JournalTouch {
+// Run notes in the journal, every ten seconds, when the running calls last saw media. It returns nil when ctx ends.
+func (r *Recorder) Run(ctx context.Context, calls *call.Registry) error {
+	t := time.NewTicker(refreshEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			r.Writer.Refresh(running(calls))
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// running asks the answered calls of a registry when they last saw media, and waits for their answers, a second at
+// most.
+func running(calls *call.Registry) []store.JournalTouch {
 	records := calls.Records()
 	answers := make(chan store.JournalTouch, len(records)) // room for all: a late answer blocks nobody
 	asked := 0
@@ -117,7 +134,7 @@ func lastMedia(c *call.Call) (last time.Time) {
 func FactsOf(r *call.Record) Facts {
 	f := Facts{
 		CallID: r.ID, TenantID: r.Tenant, Direction: string(r.Direction),
-		From: r.From.Number, FromName: r.From.Name, To: r.Dialled,
+		From: r.From.Number, FromName: r.From.Name, To: r.Dialled, ToE164: r.DialledE164, Number: r.Number,
 		Start: r.Start, Ring: r.Ring, Answer: r.Answer, End: r.End,
 		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency,
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,6 +45,14 @@ func TestFactsOfCall(t *testing.T) {
 		*r.RingMS != 1000 || *r.HoldMS != 1000 || r.Cause.Words != cause.Normal(cause.Callee).Words {
 		t.Errorf("%+v", r)
 	}
+	if r.ToE164 != nil || r.Number != nil {
+		t.Errorf("a line has %s and %s of the public network", *r.ToE164, *r.Number)
+	}
+	public := phoneCall()
+	public.Dialled, public.DialledE164, public.Number = "88776655", "+982188776655", "+982188776655"
+	if p := Build(FactsOf(public)); *p.To != "88776655" || *p.ToE164 != "+982188776655" || *p.Number != "+982188776655" {
+		t.Errorf("%+v", p)
+	}
 	if len(r.Path) != 1 || r.Path[0].Kind != "dial" || r.Path[0].Detail != "102" || r.Path[0].Reason != "line 102" {
 		t.Errorf("path %+v", r.Path)
 	}
@@ -68,7 +77,7 @@ func TestFactsOfCall(t *testing.T) {
 func TestRecorderFollowsACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		w := openWriter(t, t.TempDir(), d, nil)
+		w := openWriter(t, t.TempDir(), d)
 		r := &Recorder{Writer: w, KeepState: true, TenantName: func(directory.ID) string { return "default" }, Log: slog.New(slog.DiscardHandler)}
 		ended := phoneCall()
 		running := *ended
@@ -155,9 +164,18 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 		}
 
 		d := newDatabase()
-		var calls *call.Registry
-		w := openWriter(t, t.TempDir(), d, func() []store.JournalTouch { return Running(calls) })
-		calls = call.NewRegistry(call.Config{Observer: &Recorder{Writer: w, KeepState: true, Log: slog.New(slog.DiscardHandler)}})
+		w := openWriter(t, t.TempDir(), d)
+		recorder := &Recorder{Writer: w, KeepState: true, Log: slog.New(slog.DiscardHandler)}
+		calls := call.NewRegistry(call.Config{Observer: recorder})
+		ctx, stop := context.WithCancel(t.Context())
+		var refreshing sync.WaitGroup
+		refreshing.Go(func() {
+			if err := recorder.Run(ctx, calls); err != nil {
+				t.Error(err)
+			}
+		})
+		defer refreshing.Wait()
+		defer stop()
 		mailbox := call.NewMailbox()
 		leg := calltest.NewLeg("a", mailbox)
 		leg.Session = session
@@ -207,7 +225,7 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 func TestShortCallLeavesNoJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		w := openWriter(t, t.TempDir(), d, nil)
+		w := openWriter(t, t.TempDir(), d)
 		r := &Recorder{Writer: w, Log: slog.New(slog.DiscardHandler)}
 		after(tick / 2) // between two looks into the queue
 		ended := phoneCall()

@@ -74,7 +74,7 @@ func begin(t *testing.T, w *Writer, f Facts) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Answered(row)
+	journal(w, row)
 }
 
 func end(t *testing.T, w *Writer, r Record) {
@@ -88,7 +88,7 @@ func TestCutCallsGetTheirRecordsFromTheStore(t *testing.T) {
 	t.Parallel()
 	dir, tenant := t.TempDir(), directory.NewID()
 	s := openStore(t, dir)
-	w := openWriter(t, dir, s, nil)
+	w := openWriter(t, dir, s)
 	whole, cut := realCall(tenant), realCall(tenant)
 	begin(t, w, whole)
 	begin(t, w, cut)
@@ -101,7 +101,7 @@ func TestCutCallsGetTheirRecordsFromTheStore(t *testing.T) {
 	// The next process.
 	s = openStore(t, dir)
 	defer s.Close()
-	w = openWriter(t, dir, s, nil)
+	w = openWriter(t, dir, s)
 	if err := w.Replayed(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestLockedStoreLosesNothing(t *testing.T) {
 	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
 		t.Fatal(err)
 	}
-	w := openWriter(t, dir, s, nil)
+	w := openWriter(t, dir, s)
 	const n = 300
 	for range n {
 		f := realCall(tenant)

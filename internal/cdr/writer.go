@@ -33,11 +33,10 @@ const (
 	saveTimeout  = 30 * time.Second       // of one call to the store
 	retryFirst   = time.Second            // pause after a failure; doubles
 	retryMost    = 10 * time.Second
-	refreshEvery = 10 * time.Second // how far the recovered end of a call may be off
-	closeTimeout = 5 * time.Second  // for the store to take what is left; the spill keeps the rest
-	queueRows    = 1 << 17          // rows in memory while neither store nor disk take any
-	hopeless     = 8                // rows that fail one after the other mean that the store is down
-	rounds       = 3                // in which a row must be refused before it is set aside
+	closeTimeout = 5 * time.Second // for the store to take what is left; the spill keeps the rest
+	queueRows    = 1 << 17         // rows in memory while neither store nor disk take any
+	hopeless     = 8               // rows that fail one after the other mean that the store is down
+	rounds       = 3               // in which a row must be refused before it is set aside
 )
 
 // Config is what a Writer needs.
@@ -45,10 +44,7 @@ type Config struct {
 	// Dir holds the spill (cdr.spill) and rows that the store has refused for good (cdr.rejected). It must exist.
 	Dir   string
 	Saver Saver
-	// Running tells when media was last seen in each answered call that is running; it is asked every 10 seconds, on a
-	// goroutine of its own. nil = the journal is not refreshed.
-	Running func() []store.JournalTouch
-	Log     *slog.Logger // nil = slog.Default()
+	Log   *slog.Logger // nil = slog.Default()
 }
 
 // Stats are the Writer's figures since start.
@@ -61,10 +57,9 @@ type Stats struct {
 
 // Writer takes journal rows and records to the store. Open makes it.
 type Writer struct {
-	saver   Saver
-	running func() []store.JournalTouch
-	log     *slog.Logger
-	dir     string
+	saver Saver
+	log   *slog.Logger
+	dir   string
 
 	mu     sync.Mutex
 	queue  []item
@@ -91,7 +86,7 @@ func Open(c Config) (*Writer, error) {
 		c.Log = slog.Default()
 	}
 	w := &Writer{
-		saver: c.Saver, running: c.Running, log: c.Log, dir: c.Dir,
+		saver: c.Saver, log: c.Log, dir: c.Dir,
 		wake:    make(chan struct{}, 1),
 		fresh:   make(chan struct{}),
 		closing: make(chan struct{}),
@@ -102,9 +97,6 @@ func Open(c Config) (*Writer, error) {
 	w.cancel = cancel
 	w.group.Go(func() { w.save(ctx) })
 	w.group.Go(func() { w.err = (&collector{Writer: w, spill: s}).run() })
-	if c.Running != nil {
-		w.group.Go(w.refresh)
-	}
 	return w, nil
 }
 
@@ -120,16 +112,9 @@ func (w *Writer) Replayed(ctx context.Context) error {
 }
 
 // Answered puts the row of a call that was answered into the journal. It may be called again for the same call, when
-// what is to be kept has changed.
-func (w *Writer) Answered(row store.JournalRow) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.enqueue(item{Journal: &row})
-}
-
-// AnsweredLater is Answered for a row that is encoded only when it is about to be saved: of a call that is over by then,
-// or has a newer row, never. encode runs on the Writer's goroutine.
-func (w *Writer) AnsweredLater(callID string, encode func() (store.JournalRow, error)) {
+// what is to be kept has changed. The row is encoded only when it is about to be saved, on the Writer's goroutine: of a
+// call that is over by then, or has a newer row, never.
+func (w *Writer) Answered(callID string, encode func() (store.JournalRow, error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.enqueue(item{callID: callID, encode: encode})
@@ -218,7 +203,7 @@ func (w *Writer) take() []item {
 		if it.encode != nil {
 			row, err := it.encode()
 			if err != nil {
-				w.log.Error("call is not in the journal", "call", id, "err", err)
+				w.log.Error("call is not in the journal", "call", id, "error", err)
 				continue
 			}
 			it = item{Journal: &row}
@@ -234,20 +219,6 @@ func (w *Writer) count(f func(*Stats)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f(&w.stats)
-}
-
-// refresh asks for the journal rows of the running calls, again and again.
-func (w *Writer) refresh() {
-	t := time.NewTicker(refreshEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-t.C:
-			w.Refresh(w.running())
-		case <-w.closing:
-			return
-		}
-	}
 }
 
 // batch is what the saving goroutine has in hand.

@@ -124,9 +124,9 @@ func (d *database) counts() (journal, records int) {
 	return len(d.journal), len(d.records)
 }
 
-func openWriter(t *testing.T, dir string, s Saver, running func() []store.JournalTouch) *Writer {
+func openWriter(t *testing.T, dir string, s Saver) *Writer {
 	t.Helper()
-	w, err := Open(Config{Dir: dir, Saver: s, Running: running, Log: slog.New(slog.DiscardHandler)})
+	w, err := Open(Config{Dir: dir, Saver: s, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,9 +150,13 @@ func wantCounts(t *testing.T, d *database, journal, records int) {
 	}
 }
 
-func answer(w *Writer, id string)      { w.Answered(store.JournalRow{CallID: id, AnsweredMS: 1}) }
+func answer(w *Writer, id string)      { journal(w, store.JournalRow{CallID: id, AnsweredMS: 1}) }
 func finish(w *Writer, id string)      { _ = w.Finish(Record{CallID: id}) }
 func name(prefix string, i int) string { return fmt.Sprint(prefix, i) }
+
+func journal(w *Writer, row store.JournalRow) {
+	w.Answered(row.CallID, func() (store.JournalRow, error) { return row, nil })
+}
 
 func spillSize(t *testing.T, dir string) int64 {
 	t.Helper()
@@ -172,7 +176,7 @@ func after(d time.Duration) {
 func TestRecordIsSavedWithinASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, dir := newDatabase(), t.TempDir()
-		w := openWriter(t, dir, d, nil)
+		w := openWriter(t, dir, d)
 		answer(w, "a")
 		answer(w, "b")
 		after(2 * tick)
@@ -190,7 +194,7 @@ func TestRecordIsSavedWithinASecond(t *testing.T) {
 func TestCloseFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		w := openWriter(t, t.TempDir(), d, nil)
+		w := openWriter(t, t.TempDir(), d)
 		const calls = 3*batchRows + 5
 		for i := range calls {
 			finish(w, name("c", i))
@@ -208,7 +212,7 @@ func TestCloseFlushes(t *testing.T) {
 func TestDatabaseDownLosesAndDoublesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, dir := newDatabase(), t.TempDir()
-		w := openWriter(t, dir, d, nil)
+		w := openWriter(t, dir, d)
 		d.set(func(d *database) { d.down = true })
 		const calls = 1000
 		for i := range calls {
@@ -238,7 +242,7 @@ func TestDatabaseDownLosesAndDoublesNothing(t *testing.T) {
 func TestSlowDatabaseGetsRowsInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, dir := newDatabase(), t.TempDir()
-		w := openWriter(t, dir, d, nil)
+		w := openWriter(t, dir, d)
 		d.set(func(d *database) { d.delay = 5 * time.Second })
 		for i := range 20 {
 			answer(w, name("c", i))
@@ -260,7 +264,7 @@ func TestSpillOutlivesTheProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, dir := newDatabase(), t.TempDir()
 		d.down = true
-		w := openWriter(t, dir, d, nil)
+		w := openWriter(t, dir, d)
 		answer(w, "ended")
 		answer(w, "cut")
 		after(time.Second)
@@ -279,7 +283,7 @@ func TestSpillOutlivesTheProcess(t *testing.T) {
 		}
 		f.Close()
 
-		w = openWriter(t, dir, d, nil)
+		w = openWriter(t, dir, d)
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		if err := w.Replayed(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -301,7 +305,7 @@ func TestStuckDatabaseDoesNotHoldUpClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, dir := newDatabase(), t.TempDir()
 		d.delay = time.Hour
-		w := openWriter(t, dir, d, nil)
+		w := openWriter(t, dir, d)
 		for i := range 600 {
 			finish(w, name("c", i))
 		}
@@ -311,7 +315,7 @@ func TestStuckDatabaseDoesNotHoldUpClose(t *testing.T) {
 			t.Errorf("Close took %s", took)
 		}
 		d.delay = 0
-		closeWriter(t, openWriter(t, dir, d, nil))
+		closeWriter(t, openWriter(t, dir, d))
 		wantCounts(t, d, 0, 600)
 	})
 }
@@ -320,7 +324,7 @@ func TestRefusedRowIsSetAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, dir := newDatabase(), t.TempDir()
 		d.refuse["bad"] = true
-		w := openWriter(t, dir, d, nil)
+		w := openWriter(t, dir, d)
 		for i := range 50 {
 			finish(w, name("before", i))
 		}
@@ -351,14 +355,12 @@ func TestRefusedRowIsSetAside(t *testing.T) {
 func TestRefreshOnlyTouchesRunningCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDatabase()
-		running := func() []store.JournalTouch {
-			return []store.JournalTouch{{CallID: "on", MediaMS: 77}, {CallID: "over", MediaMS: 77}, {CallID: "never", MediaMS: 77}}
-		}
-		w := openWriter(t, t.TempDir(), d, running)
+		w := openWriter(t, t.TempDir(), d)
 		answer(w, "on")
 		answer(w, "over")
 		finish(w, "over")
-		after(refreshEvery + 2*tick)
+		w.Refresh([]store.JournalTouch{{CallID: "on", MediaMS: 77}, {CallID: "over", MediaMS: 77}, {CallID: "never", MediaMS: 77}})
+		after(2 * tick)
 		wantCounts(t, d, 1, 1)
 		if got := d.journal["on"].MediaMS; got != 77 {
 			t.Errorf("media was last seen at %d, want 77", got)
@@ -401,7 +403,7 @@ func TestFullDiskKeepsRowsInMemory(t *testing.T) {
 
 func TestConcurrentCalls(t *testing.T) {
 	d, dir := newDatabase(), t.TempDir()
-	w := openWriter(t, dir, d, nil)
+	w := openWriter(t, dir, d)
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {

@@ -164,12 +164,17 @@ func (l *HTTPListener) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// URL is where the listener is reached at its address.
+func (l HTTPListener) URL() string {
+	if l.TLS {
+		return "https://" + l.Addr.String()
+	}
+	return "http://" + l.Addr.String()
+}
+
 // String writes the listener as the file does.
 func (l HTTPListener) String() string {
-	s := "http://" + l.Addr.String()
-	if l.TLS {
-		s = "https://" + l.Addr.String()
-	}
+	s := l.URL()
 	sep := "?"
 	if l.Chosen {
 		names := make([]string, len(l.Serve))

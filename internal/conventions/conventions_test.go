@@ -117,7 +117,7 @@ func TestPackageNamesSaySomething(t *testing.T) {
 }
 
 func TestFilesStayReadable(t *testing.T) {
-	const most = 700
+	const most = 500
 	for _, files := range tree(t) {
 		for _, f := range files {
 			generated := len(f.ast.Comments) > 0 && ast.IsGenerated(f.ast)
@@ -126,6 +126,53 @@ func TestFilesStayReadable(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestFunctionsFitAScreen(t *testing.T) {
+	const most = 80
+	functions(t, func(set *token.FileSet, fn *ast.FuncDecl) {
+		from, to := set.Position(fn.Pos()), set.Position(fn.End())
+		if lines := to.Line - from.Line + 1; lines > most {
+			t.Errorf("%s: %s has %d lines, more than %d", from, fn.Name.Name, lines, most)
+		}
+	})
+}
+
+func TestNothingRunsOnImport(t *testing.T) {
+	functions(t, func(set *token.FileSet, fn *ast.FuncDecl) {
+		if fn.Recv == nil && fn.Name.Name == "init" {
+			t.Errorf("%s: init runs unasked; let main or a constructor do it", set.Position(fn.Pos()))
+		}
+	})
+}
+
+// functions calls look for each function of the project that is not for tests.
+func functions(t *testing.T, look func(*token.FileSet, *ast.FuncDecl)) {
+	t.Helper()
+	for _, files := range tree(t) {
+		for _, f := range files {
+			if f.test() {
+				continue
+			}
+			set, file := f.code(t)
+			for _, d := range file.Decls {
+				if fn, is := d.(*ast.FuncDecl); is {
+					look(set, fn)
+				}
+			}
+		}
+	}
+}
+
+// code reads the file with its functions.
+func (f *sourceFile) code(t *testing.T) (*token.FileSet, *ast.File) {
+	t.Helper()
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, f.name, f.text, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set, file
 }
 
 func TestTestsDoNotSleep(t *testing.T) {
@@ -152,10 +199,7 @@ func imports(f *sourceFile, pkg string) bool {
 // sleeps tells whether a file calls time.Sleep.
 func sleeps(t *testing.T, f *sourceFile) bool {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), f.name, f.text, parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, file := f.code(t)
 	found := false
 	ast.Inspect(file, func(n ast.Node) bool {
 		if s, is := n.(*ast.SelectorExpr); is && s.Sel.Name == "Sleep" {

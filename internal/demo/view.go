@@ -1,15 +1,11 @@
 package demo
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
-	"dialtone/internal/call"
 	"dialtone/internal/event"
 	"dialtone/internal/location"
 	"dialtone/internal/server"
@@ -49,21 +45,13 @@ func (v *view) run(ctx context.Context) {
 // show prints one event.
 func (v *view) show(e event.Event) {
 	line := ""
-	switch {
-	case e.Type == "registration.added":
-		if r, ok := e.Data.(location.Registered); ok {
-			line = "registered " + r.Device + " from " + r.Source
-		}
-	case strings.HasPrefix(e.Type, "call."):
-		d, ok := e.Data.(interface{ Call() server.CallData })
-		if !ok {
-			return
-		}
-		c := d.Call()
-		what := strings.TrimPrefix(e.Type, "call.")
-		line = fmt.Sprintf("%-4s -> %-4s %s", c.From, c.To, what)
-		if c.Cause != "" {
-			line += ": " + c.Cause
+	switch d := e.Data.(type) {
+	case location.Registered:
+		line = "registered " + d.Device + " from " + d.Source
+	case server.CallChanged:
+		line = fmt.Sprintf("%-4s -> %-4s %s", d.From, d.To, d.Happened)
+		if d.Cause != "" {
+			line += ": " + d.Cause
 		}
 	}
 	if line != "" {
@@ -73,11 +61,9 @@ func (v *view) show(e event.Event) {
 
 // table prints the calls in progress.
 func (v *view) table() {
-	calls := v.server.Calls().Records()
-	slices.SortFunc(calls, func(a, b *call.Record) int { return cmp.Compare(a.ID, b.ID) })
 	status := v.server.Status()
 	fmt.Fprintf(v.out, "          -- %d calls, %d registrations --\n", status.Calls, status.Registrations)
-	for _, r := range calls {
+	for _, r := range v.server.Calls().Records() {
 		state := "ringing"
 		if r.IsAnswered() {
 			state = "talking for " + time.Since(r.Answer).Round(time.Second).String()

@@ -76,6 +76,8 @@ func (r Refuse) String() string { return "refuse " + r.Cause.Words }
 // Plan is what to do with a call.
 type Plan struct {
 	Number    string         // normalised
+	E164      string         // the same in E.164, "+982188776655"; "" where it is no number of the public network
+	Called    string         // the directory's number that was dialled, in its own form; "" for lines, codes and all else
 	Emergency number.Service // not "": the caller needs help; nothing may hold the call up
 	Steps     []Step
 	Reasons   []string // one for each step
@@ -195,14 +197,20 @@ func (q *question) number(dialled string) bool {
 	if n == nil {
 		n = q.Number(q.who.Tenant, dialled)
 	}
-	if site := q.site(); n == nil && site != nil {
-		if e164, ok := number.E164(site.Country, site.AreaCode, q.plan.Number); ok {
+	country, area := "", ""
+	if site := q.site(); site != nil {
+		country, area = site.Country, site.AreaCode
+	}
+	if e164, ok := number.E164(country, area, q.plan.Number); ok {
+		q.plan.E164 = e164
+		if n == nil {
 			n = q.Number(q.who.Tenant, e164)
 		}
 	}
 	if n == nil {
 		return false
 	}
+	q.plan.Called = n.Number
 	if n.To.Kind == directory.ToHangup {
 		q.plan.add(Refuse{cause.NotAllowed()}, "number %s leads to %s", n.Number, n.To)
 		return true

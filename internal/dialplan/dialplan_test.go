@@ -140,6 +140,30 @@ func TestMake(t *testing.T) {
 	}
 }
 
+// TestWhatWasCalled: the record tells the number of the directory that was dialled, and its international form.
+func TestWhatWasCalled(t *testing.T) {
+	s := sample(t)
+	for _, c := range []struct{ line, dialled, e164, called string }{
+		{"101", "+98 21 8877 6655", "+982188776655", "+982188776655"},
+		{"101", "88776655", "+982188776655", "+982188776655"},
+		{"101", "02188776655", "+982188776655", "+982188776655"},
+		{"101", "00982188776655", "+982188776655", "+982188776655"},
+		{"101", "1548", "", "1548"},
+		{"101", "+982188776657", "+982188776657", "+982188776657"}, // leads to a hangup
+		{"101", "02188770000", "+982188770000", ""},                // nobody's
+		{"102", "02188776655", "", ""},                             // from a place that nobody knows
+		{"102", "+982188776655", "+982188776655", "+982188776655"},
+		{"101", "102", "", ""},
+		{"101", "*43", "", ""},
+		{"101", "555", "", ""},
+	} {
+		p := Make(s, nil, Caller{Tenant: tehran, Line: c.line}, Dialled{Number: c.dialled}, time.Now())
+		if p.E164 != c.e164 || p.Called != c.called {
+			t.Errorf("%s dials %s: %q, number %q; want %q, %q", c.line, c.dialled, p.E164, p.Called, c.e164, c.called)
+		}
+	}
+}
+
 func TestMakeWithoutLive(t *testing.T) {
 	p := Make(sample(t), nil, Caller{Tenant: tehran}, Dialled{Number: "101"}, time.Now())
 	if p.Reasons[0] != "101 is a line (Sara)" {

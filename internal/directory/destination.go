@@ -53,7 +53,7 @@ func ParseDestination(s string) (Destination, error) {
 	case !d.Kind.known():
 		return Destination{}, fmt.Errorf("has an unknown kind before the colon")
 	case name == "" && d.Kind != ToHangup:
-		return Destination{}, fmt.Errorf("has no name after %s:", kind)
+		return Destination{}, fmt.Errorf("has no name after %q", kind+":")
 	case len(name) > maxDestination || !printable(name) || strings.TrimSpace(name) != name:
 		return Destination{}, fmt.Errorf("has a name that is too long, or with control characters or blanks at its ends")
 	}

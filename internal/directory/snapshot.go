@@ -171,35 +171,6 @@ func (s *Snapshot) StaticDevice(tenant ID, src netip.Addr, user string) (Account
 	}
 }
 
-// DevicesByAddress yields all static devices that may send from src, the most specific network first, in a network in
-// the order they were made. StaticDevice chooses among them without looking at each.
-func (s *Snapshot) DevicesByAddress(src netip.Addr) iter.Seq[Account] {
-	return func(yield func(Account) bool) {
-		if !src.IsValid() {
-			return
-		}
-		whole, lowest, bits := src.As16(), lowestBits(src), uint8(128)
-		for more := true; more; {
-			k, _, ok := s.sources.ceil(source{network: network{bits: bits}})
-			if !ok || k.bits < lowest {
-				return
-			}
-			at := within(whole, k.bits)
-			s.sources.ascend(source{network: at}, func(k source, a Account) bool {
-				if k.network != at || k.name != "" {
-					return false
-				}
-				more = yield(a)
-				return more
-			})
-			if k.bits == 0 {
-				return
-			}
-			bits = k.bits - 1
-		}
-	}
-}
-
 // Tenants yields the tenants by name, those after the given name ("" for all).
 func (s *Snapshot) Tenants(after string) iter.Seq[*Tenant] {
 	return page(s.tenantNames, ID{}, after)

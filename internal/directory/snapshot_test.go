@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 )
@@ -225,22 +224,6 @@ func TestStaticDevice(t *testing.T) {
 	}
 	if _, ok := s.StaticDevice(ID{}, netip.Addr{}, ""); ok {
 		t.Error("found by no address")
-	}
-	list := func(src string, limit int) (names []string) {
-		for a := range s.DevicesByAddress(netip.MustParseAddr(src)) {
-			if names = append(names, a.Device.Username); len(names) == limit {
-				break
-			}
-		}
-		return names
-	}
-	for limit, want := range map[int]string{0: "host first second second wide", 1: "host", 3: "host first second", 4: "host first second second"} {
-		if got := strings.Join(list("10.1.2.3", limit), " "); got != want {
-			t.Errorf("first %d from 10.1.2.3: %s, want %s", limit, got, want)
-		}
-	}
-	if got := list("192.0.2.1", 0); got != nil {
-		t.Errorf("from 192.0.2.1: %v", got)
 	}
 }
 

@@ -50,8 +50,8 @@ type Event struct {
 	Data Data
 }
 
-// timeLayout prints RFC 3339 with milliseconds; the time is always UTC.
-const timeLayout = "2006-01-02T15:04:05.000Z"
+// TimeLayout is how every time leaves the exchange: RFC 3339 with milliseconds. Its Z is literal: convert to UTC first.
+const TimeLayout = "2006-01-02T15:04:05.000Z"
 
 // MarshalJSON writes {id, seq, time, tenant, type, object, data}.
 func (e Event) MarshalJSON() ([]byte, error) {
@@ -63,7 +63,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 		Type   string    `json:"type"`
 		Object string    `json:"object"`
 		Data   Data      `json:"data"`
-	}{e.ID, e.Seq, e.Time.UTC().Format(timeLayout), e.Tenant, e.Type, e.Object, e.Data})
+	}{e.ID, e.Seq, e.Time.UTC().Format(TimeLayout), e.Tenant, e.Type, e.Object, e.Data})
 }
 
 // TypeDropped is the type of the marker that ends the subscription of a slow reader.

@@ -105,8 +105,14 @@ func (d *diversion) lineAt(contact string) *directory.Line {
 func targets(l Locator, tenant directory.ID, line *directory.Line) []call.Target {
 	places := l.Targets(tenant, line)
 	for i := range line.Devices {
-		if d := &line.Devices[i]; d.Address != "" {
+		d := &line.Devices[i]
+		if d.Address != "" {
 			places = append(places, call.Target{Line: line.Number, Device: d.Username, URI: d.Address, Fixed: true})
+		}
+		for k := range places {
+			if places[k].Device == d.Username {
+				places[k].SRTP = d.SRTP == directory.SRTPRequired
+			}
 		}
 	}
 	return places

@@ -106,7 +106,7 @@ func (x *Exchange) Inbound(leg call.Leg, inv Invitation) *call.Call {
 	}
 	return x.calls.Start(call.Setup{
 		Caller: leg, Mailbox: inv.Mailbox, Offer: inv.Offer, Tenant: inv.Tenant, From: r.from(),
-		Dialled: inv.Dialled.Number, Emergency: r.plan.Emergency != "", MaxForwards: inv.MaxForwards,
+		Dialled: inv.Dialled.Number, DialledE164: r.plan.E164, Number: r.plan.Called, Emergency: r.plan.Emergency != "", MaxForwards: inv.MaxForwards,
 	}, r.serve)
 }
 

@@ -78,6 +78,7 @@ func inOffice(t *testing.T, act func(o *office)) {
 		add(&directory.Line{Number: "102", Name: "Reza", MaxCalls: 2})
 		add(&directory.Line{Number: "103", Product: directory.SIPPhone, Site: site.ID})
 		add(&directory.Line{Number: "104"})
+		add(&directory.Number{Number: "+982188776655", To: directory.Destination{Kind: directory.ToHangup}})
 		add(&directory.Line{Number: "105"})
 		add(&directory.Line{Number: "106", Devices: []directory.Device{{Username: "bench", Auth: directory.AuthStatic, Address: "sip:127.0.0.1:26000"}}})
 		o.directory.Apply(changes)
@@ -201,15 +202,19 @@ func TestInboundRefusals(t *testing.T) {
 			{"nobody registered", "105", "hangup 480 unreachable", 70},
 			{"too many hops", "102", "hangup 483 too many hops", 0},
 			{"emergency without a trunk", "115", "hangup 404 no route", 70},
+			{"number that leads nowhere", "02188776655", "hangup 403 not allowed", 70},
 		} {
 			a := o.invite(exchange.Invitation{Line: "101", Dialled: dialplan.Dialled{Number: tt.dialled}, Offer: described("o"), MaxForwards: tt.forwards})
 			o.asked(a, tt.want)
 		}
-		if n := len(o.seen.Ended()); n != 4 {
+		if n := len(o.seen.Ended()); n != 5 {
 			t.Errorf("%d records: every call has one", n)
 		}
 		if !o.seen.Ended()[3].Emergency || o.seen.Ended()[0].Emergency {
 			t.Error("the emergency call is not marked, or another one is")
+		}
+		if r := o.seen.Ended()[4]; r.Dialled != "02188776655" || r.DialledE164 != "+982188776655" || r.Number != "+982188776655" {
+			t.Errorf("the record says that %q, %q, number %q was dialled", r.Dialled, r.DialledE164, r.Number)
 		}
 		if n := len(o.dialer.Legs()); n != 0 {
 			t.Errorf("%d places were rung", n)

@@ -108,6 +108,12 @@ func New(c Config, now time.Time) (*Guard, error) {
 // since turns a time into nanoseconds, by the monotonic clock where there is one.
 func (g *Guard) since(now time.Time) int64 { return int64(now.Sub(g.start)) }
 
+// lockSource locks the part of the table that the source of addr is in. The caller unlocks it.
+func (g *Guard) lockSource(addr netip.Addr) (p place[source, *source], key uint64) {
+	key = sourceKey(addr)
+	return g.sources.lock(maphash.Comparable(g.seed, key)), key
+}
+
 // Trusted reports whether addr is neither limited nor banned.
 func (g *Guard) Trusted(addr netip.Addr) bool {
 	addr = addr.Unmap()
@@ -127,8 +133,7 @@ func (g *Guard) Admit(src netip.AddrPort, now time.Time) Verdict {
 		return Admitted
 	}
 	t := g.since(now)
-	key := sourceKey(addr)
-	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	s, key := g.lockSource(addr)
 	e := s.enter(key, t)
 	v, began := e.request(t, &g.limits)
 	good := v != Admitted && e.shares(t) > 1
@@ -168,10 +173,22 @@ func (g *Guard) AuthPassed(src netip.AddrPort, now time.Time) {
 	f := g.flows.lock(fk)
 	f.enter(fk, t).passed = t
 	f.Unlock()
-	key := sourceKey(addr)
-	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	s, key := g.lockSource(addr)
 	s.enter(key, t).pass(t, fk)
 	s.Unlock()
+}
+
+// Vouched reports whether src is trusted, or a flow on which somebody has authenticated: whoever is there receives what
+// is sent there.
+func (g *Guard) Vouched(src netip.AddrPort, now time.Time) bool {
+	if g.Trusted(src.Addr()) {
+		return true
+	}
+	key := g.flowKey(src)
+	f := g.flows.lock(key)
+	defer f.Unlock()
+	e := f.find(key)
+	return e != nil && e.passed+flowMemory > g.since(now)
 }
 
 // AuthFailed says that src sent credentials that are wrong. Call it only where src has shown that it receives what is
@@ -189,8 +206,7 @@ func (g *Guard) Challenged(src netip.AddrPort, now time.Time) bool {
 		return false
 	}
 	t := g.since(now)
-	key := sourceKey(addr)
-	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	s, key := g.lockSource(addr)
 	defer s.Unlock()
 	began := s.enter(key, t).challenge(t, &g.limits)
 	if began {
@@ -215,8 +231,7 @@ func (g *Guard) fail(src netip.AddrPort, now time.Time, why Reason) bool {
 		return false
 	}
 	t := g.since(now)
-	key := sourceKey(addr)
-	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	s, key := g.lockSource(addr)
 	began := s.enter(key, t).fail(t, why, &g.limits)
 	if began || why == ReasonScanner {
 		s.counts[why].Add(1)
@@ -263,8 +278,7 @@ func (g *Guard) Banned(now time.Time) []Ban {
 // Ban bans a source by hand, even one with authenticated flows, which go on.
 func (g *Guard) Ban(addr netip.Addr, d time.Duration, now time.Time) {
 	addr, t := addr.Unmap(), g.since(now)
-	key := sourceKey(addr)
-	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	s, key := g.lockSource(addr)
 	e := s.enter(key, t)
 	e.ban, e.why = t+int64(d), ReasonOperator
 	s.counts[ReasonOperator].Add(1)
@@ -274,8 +288,7 @@ func (g *Guard) Ban(addr netip.Addr, d time.Duration, now time.Time) {
 // Unban forgets everything about a source. It reports whether it was banned.
 func (g *Guard) Unban(addr netip.Addr, now time.Time) bool {
 	addr, t := addr.Unmap(), g.since(now)
-	key := sourceKey(addr)
-	s := g.sources.lock(maphash.Comparable(g.seed, key))
+	s, key := g.lockSource(addr)
 	defer s.Unlock()
 	was := s.enter(key, t).ban > t
 	s.remove(key)

@@ -14,11 +14,11 @@ import (
 	"dialtone/internal/sip"
 )
 
-// TestOrder: 1,000 INFO, each followed by an UPDATE, in bursts: all arrive at the other party, in order.
+// TestOrder: 1,000 INFO, each followed by an UPDATE, back to back at one instant: all arrive at the other party, in order.
 func TestOrder(t *testing.T) {
 	inOffice(t, settings{}, func(o *office) {
 		o.Do("alice calls bob")
-		const burst, bursts = 50, 20
+		const burst, bursts = 1000, 1
 		for n := range bursts {
 			var script strings.Builder
 			for i := range burst {
@@ -36,7 +36,7 @@ func TestOrder(t *testing.T) {
 	})
 }
 
-// TestFlood: 2,000 requests at one instant: every one is answered, what is accepted arrives in order, the rest is refused,
+// TestFlood: 6,000 requests at one instant: every one is answered, what is accepted arrives in order, the rest is refused,
 // and the call goes on.
 func TestFlood(t *testing.T) {
 	inOffice(t, settings{}, func(o *office) {
@@ -57,7 +57,7 @@ func TestFlood(t *testing.T) {
 				heard = append(heard, string(digit))
 			}
 		})
-		const flood = 2000
+		const flood = 6000
 		var script strings.Builder
 		for i := range flood {
 			fmt.Fprintf(&script, "alice -> INFO (dtmf %04d)\n", i)

@@ -284,3 +284,17 @@ record 200/16 normal (caller)
 `)
 	})
 }
+
+// TestNoPorts: media ports for one leg only: nobody can be rung, and the caller is told 503.
+func TestNoPorts(t *testing.T) {
+	inOffice(t, settings{ports: 10001}, func(o *office) {
+		for range 2 { // and nothing is lost on the way
+			o.Do(`
+alice -> INVITE 102 (offer video)
+alice <- 503
+alice -> ACK
+record 503/42 overloaded (system)
+`)
+		}
+	})
+}

@@ -184,19 +184,32 @@ func (i *Ingress) HandleCancel(tx *transaction.Server, m *sip.Message) {
 	i.Endpoint.HandleCancel(tx, m)
 }
 
+// refuse answers a request of somebody who has not been identified. Only where it is known that the sender is at its
+// source is the answer repeated until it has arrived; otherwise the source may be a third party's, who is to get one
+// packet for one, and we remember nothing.
+//
+// RFC 3261 §26.3.2.4: a single 401, without retransmission.
+func (i *Ingress) refuse(tx *transaction.Server, b *sip.Builder) {
+	if f, ok := tx.Flow().(*transport.Flow); ok && !f.Reliable() && i.Guard.Vouched(f.Remote(), time.Now()) {
+		_ = tx.Respond(b)
+		return
+	}
+	_ = tx.RespondOnce(b)
+}
+
 // reply answers a request by itself.
 func (i *Ingress) reply(tx *transaction.Server, m *sip.Message, status int, reason string) {
 	b := i.builder()
 	defer i.builders.Put(b)
-	b.Response(m, status, reason, transaction.NewTag()).Add(sip.HServer, i.UserAgent)
-	_ = tx.Respond(b)
+	b.Response(m, status, reason, tx.RequestTag()).Add(sip.HServer, i.UserAgent)
+	i.refuse(tx, b)
 }
 
 func (i *Ingress) notAllowed(tx *transaction.Server, m *sip.Message) {
 	b := i.builder()
 	defer i.builders.Put(b)
-	b.Response(m, 405, "", transaction.NewTag()).Add(sip.HAllow, allow).Add(sip.HServer, i.UserAgent)
-	_ = tx.Respond(b)
+	b.Response(m, 405, "", tx.RequestTag()).Add(sip.HAllow, allow).Add(sip.HServer, i.UserAgent)
+	i.refuse(tx, b)
 }
 
 // options says what we can do: RFC 3261 §11.2; 503 while draining takes us out of the rotation of a balancer.
@@ -210,9 +223,9 @@ func (i *Ingress) options(tx *transaction.Server, m *sip.Message) {
 	if i.Exchange.IsDraining() {
 		status = 503
 	}
-	b.Response(m, status, "", transaction.NewTag()).Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
+	b.Response(m, status, "", tx.RequestTag()).Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
 		Add(sip.HSupported, "path, outbound, 100rel, timer").Add(sip.HServer, i.UserAgent)
-	_ = tx.Respond(b)
+	i.refuse(tx, b)
 }
 
 // unsupported refuses a request that requires what we cannot do: RFC 3261 §8.2.2.3.
@@ -223,11 +236,11 @@ func (i *Ingress) unsupported(tx *transaction.Server, m *sip.Message) bool {
 	}
 	b := i.builder()
 	defer i.builders.Put(b)
-	b.Response(m, 420, "", transaction.NewTag()).Add(sip.HServer, i.UserAgent)
+	b.Response(m, 420, "", tx.RequestTag()).Add(sip.HServer, i.UserAgent)
 	for _, tag := range missing {
 		b.Add(sip.HUnsupported, tag)
 	}
-	_ = tx.Respond(b)
+	i.refuse(tx, b)
 	return true
 }
 
@@ -252,12 +265,17 @@ func (i *Ingress) identify(tx *transaction.Server, f *transport.Flow, m *sip.Mes
 	}
 	b := i.builder()
 	defer i.builders.Put(b)
-	b.Response(m, who.Status, who.Reason, transaction.NewTag())
+	b.Response(m, who.Status, who.Reason, tx.RequestTag())
 	if who.Verdict == auth.Challenge {
 		i.Guard.Challenged(f.Remote(), now)
 		i.Auth.AddChallenge(b, &r, &who)
 	}
-	_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))
+	b.Add(sip.HServer, i.UserAgent)
+	if who.Failed { // a repetition of the same wrong password is not another one
+		_ = tx.Respond(b)
+		return who, false
+	}
+	i.refuse(tx, b)
 	return who, false
 }
 
@@ -300,8 +318,8 @@ func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Messa
 	if !sipleg.Readable(m) { // RFC 3261 §8.2.3
 		b := i.builder()
 		defer i.builders.Put(b)
-		sipleg.AddReadable(b.Response(m, 415, "", transaction.NewTag()))
-		_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))
+		sipleg.AddReadable(b.Response(m, 415, "", tx.RequestTag()))
+		i.refuse(tx, b.Add(sip.HServer, i.UserAgent))
 		return
 	}
 	if m.Has(sip.HAccept) && !m.HasOption(sip.HAccept, "application/sdp") && !m.HasOption(sip.HAccept, "*/*") { // §20.1
@@ -322,7 +340,8 @@ func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Messa
 		return
 	}
 	dialled := dialplan.Dialled{Number: target.UserUnescaped(), Domain: string(target.Host)}
-	in, err := i.Endpoint.Accept(tx, f, m, who.Device.Username, dialled.Number)
+	in, err := i.Endpoint.Accept(tx, f, m, sipleg.Party{Device: who.Device.Username, User: dialled.Number,
+		SRTP: who.Device.SRTP == directory.SRTPRequired})
 	if err != nil {
 		return // it has been answered
 	}
@@ -331,11 +350,10 @@ func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Messa
 	if from, err := m.From(); err == nil {
 		inv.Name = from.DisplayName()
 	}
-	for e := m.Elements(sip.HContact); e.Next(); {
+	if e := m.Elements(sip.HContact); e.Next() {
 		if a, err := e.Address(); err == nil {
 			inv.Contact = a.URI.String()
 		}
-		break
 	}
 	i.Exchange.Inbound(in.Leg, inv)
 }

@@ -101,6 +101,7 @@ type office struct {
 type settings struct {
 	timer dialog.TimerPolicy
 	ring  time.Duration // 0: 25 s
+	ports uint16        // last port for media; 0: enough
 	tb    testing.TB    // who is told of faults in the ladder; nil: the test
 }
 
@@ -190,7 +191,10 @@ func (o *office) build(s settings) {
 	d := o.directory()
 	var err error
 	o.locations = location.New(location.Config{}, time.Now())
-	o.media, err = media.New(media.Config{Network: host, Ports: media.PortRange{Min: 10000, Max: 10999}})
+	if s.ports == 0 {
+		s.ports = 10999
+	}
+	o.media, err = media.New(media.Config{Network: host, Ports: media.PortRange{Min: 10000, Max: s.ports}})
 	check(err)
 	o.transactions = transaction.New(transaction.Config{})
 	o.resolver = transport.NewResolver(transport.ResolverConfig{})

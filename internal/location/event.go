@@ -14,11 +14,11 @@ type Publisher interface {
 // Registered is published when a contact is bound for the first time; not when it is refreshed. The event's object is
 // the line.
 type Registered struct {
-	Device    string    `json:"device"`
-	Contact   string    `json:"contact"`
-	Source    string    `json:"source"` // "udp 192.0.2.7:5060"
-	UserAgent string    `json:"user_agent"`
-	Expires   time.Time `json:"expires"`
+	Device    string `json:"device"`
+	Contact   string `json:"contact"`
+	Source    string `json:"source"` // "udp 192.0.2.7:5060"
+	UserAgent string `json:"user_agent"`
+	Expires   string `json:"expires"` // RFC 3339, UTC, milliseconds: like every time that leaves the exchange
 }
 
 // EventType implements event.Data.
@@ -58,7 +58,7 @@ func (t *Table) publish(r *record, what ending) {
 		data = Registered{
 			Device: r.at(textDevice), Contact: r.at(textContact), UserAgent: r.at(textUserAgent),
 			Source:  string(transports[r.kind]) + " " + r.remote.String(),
-			Expires: t.start.Add(time.Duration(r.expires)).Round(0),
+			Expires: t.start.Add(time.Duration(r.expires)).UTC().Format(event.TimeLayout),
 		}
 	}
 	t.events.Publish(r.aor.Tenant.String(), r.aor.Line.String(), data)

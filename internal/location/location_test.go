@@ -156,6 +156,26 @@ func TestEventNames(t *testing.T) {
 	}
 }
 
+// TestEventTime: times leave the exchange as RFC 3339 in UTC with milliseconds, also those inside a payload.
+func TestEventTime(t *testing.T) {
+	bus := &heard{}
+	at := epoch.Add(123456789 * time.Nanosecond).In(time.FixedZone("Tehran", 12600))
+	tb := New(Config{Publisher: bus}, at)
+	add(tb, line(1, 1), at, bound("a", "sip:a@h", at, time.Minute))
+	want := at.Add(time.Minute).UTC().Format("2006-01-02T15:04:05.000Z")
+	if len(bus.data) != 1 || bus.data[0].(Registered).Expires != want {
+		t.Errorf("published %+v, want an expiry of %s", bus.data, want)
+	}
+}
+
+// heard keeps what was published.
+type heard struct{ data []event.Data }
+
+func (h *heard) Publish(_, _ string, d event.Data) event.Event {
+	h.data = append(h.data, d)
+	return event.Event{}
+}
+
 func TestHasFlow(t *testing.T) {
 	tb := New(Config{}, epoch)
 	aor := line(1, 1)

@@ -146,9 +146,8 @@ func (f *feedback) take(b rtp.ReportBlock, upstream uint64, now int64) {
 		if s.middle != b.LSR {
 			continue
 		}
-		held := int64(b.DLSR) * int64(time.Second) >> 16
-		if rtt := now - s.at - held; rtt >= 0 {
-			f.rtt = time.Duration(rtt)
+		if rtt := time.Duration(now-s.at) - rtp.Span(b.DLSR); rtt >= 0 {
+			f.rtt = rtt
 		}
 	}
 }

@@ -69,19 +69,10 @@ func (p *port) media(run []network.Packet, now int64) {
 		kept++
 	}
 	p.mu.Unlock()
-	if kept == 0 {
-		return
-	}
-	st := p.stream
-	p.last.Store(now)
-	st.packetsIn.Add(uint64(kept))
-	st.bytesIn.Add(uint64(bytes))
 	for _, d := range digits.list[:digits.n] {
-		st.session.pressed(d)
+		p.stream.session.pressed(d)
 	}
-	if c := st.chain.Load(); c != nil {
-		c.pass(run[:kept])
-	}
+	p.forward(run[:kept], bytes, now)
 }
 
 // bytes takes a run of packets that are not looked into: T.38, DTLS, and whatever else a stream carries.
@@ -97,15 +88,20 @@ func (p *port) bytes(run []network.Packet, now int64) {
 		kept++
 	}
 	p.mu.Unlock()
-	if kept == 0 {
+	p.forward(run[:kept], bytes, now)
+}
+
+// forward counts what was accepted and lets it go down the chain.
+func (p *port) forward(kept []network.Packet, bytes int, now int64) {
+	if len(kept) == 0 {
 		return
 	}
 	st := p.stream
 	p.last.Store(now)
-	st.packetsIn.Add(uint64(kept))
+	st.packetsIn.Add(uint64(len(kept)))
 	st.bytesIn.Add(uint64(bytes))
 	if c := st.chain.Load(); c != nil {
-		c.pass(run[:kept])
+		c.pass(kept)
 	}
 }
 

@@ -112,8 +112,8 @@ func TestReportsOfAnEnd(t *testing.T) {
 			}
 			if late := sent > 5*time.Second; late != (r.Blocks[0].LSR == 0x22223333) {
 				t.Errorf("report %d at %v: LSR %x", i, sent, r.Blocks[0].LSR)
-			} else if late && absolute(rtpDelay(r.Blocks[0].DLSR)-(sent-5*time.Second)) > time.Millisecond {
-				t.Errorf("report %d at %v: DLSR %v", i, sent, rtpDelay(r.Blocks[0].DLSR))
+			} else if late && absolute(rtp.Span(r.Blocks[0].DLSR)-(sent-5*time.Second)) > time.Millisecond {
+				t.Errorf("report %d at %v: DLSR %v", i, sent, rtp.Span(r.Blocks[0].DLSR))
 			}
 		}
 		wait(30 * time.Second) // silence: receiver reports
@@ -128,8 +128,6 @@ func TestReportsOfAnEnd(t *testing.T) {
 		}
 	})
 }
-
-func rtpDelay(dlsr uint32) time.Duration { return time.Duration(dlsr) * time.Second >> 16 }
 
 func absolute(d time.Duration) time.Duration { return max(d, -d) }
 

@@ -69,48 +69,35 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if m.config.Registrations != nil {
 		value(d.registrations, prometheus.GaugeValue, float64(m.config.Registrations()))
 	}
-	in, out, lost := m.rtp[In].Value(), m.rtp[Out].Value(), m.lost.Value()
 	if m.config.RTP != nil {
-		in, out, lost = m.config.RTP()
+		in, out, lost := m.config.RTP()
+		value(d.rtp, prometheus.CounterValue, float64(in), In.String())
+		value(d.rtp, prometheus.CounterValue, float64(out), Out.String())
+		value(d.lost, prometheus.CounterValue, float64(lost))
 	}
-	value(d.rtp, prometheus.CounterValue, float64(in), In.String())
-	value(d.rtp, prometheus.CounterValue, float64(out), Out.String())
-	value(d.lost, prometheus.CounterValue, float64(lost))
-	c.collectSIP(value)
+	m.sip.each(func(method string, code int, d Direction, n uint64) {
+		text := ""
+		if code != 0 {
+			text = strconv.Itoa(code)
+		}
+		value(c.d.sip, prometheus.CounterValue, float64(n), method, text, d.String())
+	})
 	m.calls.each(func(l labels, n uint64) { value(d.calls, prometheus.CounterValue, float64(n), l[0], l[1]) })
-	m.blocked.each(func(l labels, n uint64) { value(d.blocked, prometheus.CounterValue, float64(n), l[0]) })
-	panics := map[string]uint64{}
-	if m.config.Panics != nil {
-		panics = m.config.Panics()
+	blocked := map[string]uint64{}
+	for _, reason := range m.config.Reasons {
+		blocked[reason] = 0
 	}
-	m.panics.each(func(l labels, n uint64) { panics[l[0]] += n })
-	for pkg, n := range panics {
-		value(d.panics, prometheus.CounterValue, float64(n), pkg)
+	m.blocked.each(func(l labels, n uint64) { blocked[l[0]] += n })
+	for reason, n := range blocked {
+		value(d.blocked, prometheus.CounterValue, float64(n), reason)
+	}
+	if m.config.Panics != nil {
+		for pkg, n := range m.config.Panics() {
+			value(d.panics, prometheus.CounterValue, float64(n), pkg)
+		}
 	}
 	for desc, h := range map[*prometheus.Desc]*histogram{d.transactions: &m.transactions, d.mos: &m.mos} {
 		count, sum, buckets := h.read()
 		ch <- prometheus.MustNewConstHistogram(desc, count, sum, buckets)
-	}
-}
-
-// collectSIP adds up our own counts and those of the SIP stack: a combination may appear only once on the page.
-func (c *collector) collectSIP(value func(*prometheus.Desc, prometheus.ValueType, float64, ...string)) {
-	type key struct {
-		method string
-		code   int
-		d      Direction
-	}
-	sums := map[key]uint64{}
-	add := func(method string, code int, d Direction, n uint64) { sums[key{method, code, d}] += n }
-	c.m.sip.each(add)
-	if c.m.config.SIPMessages != nil {
-		c.m.config.SIPMessages(add)
-	}
-	for k, n := range sums {
-		code := ""
-		if k.code != 0 {
-			code = strconv.Itoa(k.code)
-		}
-		value(c.d.sip, prometheus.CounterValue, float64(n), k.method, code, k.d.String())
 	}
 }

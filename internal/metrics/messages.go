@@ -73,12 +73,8 @@ func codeOf(index int) int {
 	return index + 99
 }
 
-func (t *messages) counter(method string, code int, d Direction) *Counter {
-	return t.at(methodIndex(method), codeIndex(code), d)
-}
-
-// counterBytes does not allocate: the conversion in the switch's operand stays on the stack.
-func (t *messages) counterBytes(method []byte, code int, d Direction) *Counter {
+// counter does not allocate: the conversion in the switch's operand stays on the stack.
+func (t *messages) counter(method []byte, code int, d Direction) *Counter {
 	if len(method) > len("SUBSCRIBE") {
 		method = nil
 	}

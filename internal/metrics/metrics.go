@@ -47,13 +47,12 @@ type Config struct {
 	// Registrations is the number of bindings that are alive.
 	Registrations func() int
 	// RTP is what the media engine has counted since start: packets in and out, and packets that the senders sent and
-	// that did not arrive. Without it the counts of RTPPackets and RTPLost are shown.
+	// that did not arrive.
 	RTP func() (in, out, lost uint64)
-	// Panics is what the owners of calls and sockets have counted by package, in addition to Panic.
+	// Reasons of GuardBlocked that are shown from the start, as 0: a rate needs a value before the first event.
+	Reasons []string
+	// Panics is how many the owners of calls and sockets have contained, by package.
 	Panics func() map[string]uint64
-	// SIPMessages is what the SIP stack has counted by itself, if it does; it is called once a scrape and reports each
-	// combination once, in addition to what SIPMessage has counted.
-	SIPMessages func(report func(method string, code int, d Direction, n uint64))
 }
 
 // Metrics is all counters of one server.
@@ -66,9 +65,6 @@ type Metrics struct {
 	mos          histogram
 	calls        labelled
 	blocked      labelled
-	panics       labelled
-	rtp          [directions]Counter
-	lost         Counter
 }
 
 // New makes the counters and a registry of their own, with those of the Go runtime and the process beside them.
@@ -84,14 +80,10 @@ func New(c Config) *Metrics {
 	return m
 }
 
-// SIPMessage counts one message. code is the status of a response and 0 for a request; method is that of the CSeq.
-func (m *Metrics) SIPMessage(method string, code int, d Direction) {
-	m.sip.counter(method, code, d).Add(1)
-}
-
-// SIPMessageBytes is SIPMessage for a method that stands in a receive buffer.
+// SIPMessageBytes counts one message. method is that of the CSeq, as it stands in a receive buffer; code is the status of
+// a response and 0 for a request.
 func (m *Metrics) SIPMessageBytes(method []byte, code int, d Direction) {
-	m.sip.counterBytes(method, code, d).Add(1)
+	m.sip.counter(method, code, d).Add(1)
 }
 
 // Transaction counts a finished SIP transaction and how long it took, request to final response.
@@ -103,22 +95,10 @@ func (m *Metrics) CallEnded(direction, cause string) { m.calls.counter(direction
 // CallMOS takes the mean opinion score of one direction of one leg at its end, 1 to 4.5 (ITU-T G.107).
 func (m *Metrics) CallMOS(mos float64) { m.mos.observe(mos) }
 
-// RTPPackets counts n packets.
-func (m *Metrics) RTPPackets(d Direction, n uint64) { m.rtp[d].Add(n) }
-
-// RTPLost counts n packets that did not arrive.
-func (m *Metrics) RTPLost(n uint64) { m.lost.Add(n) }
-
 // GuardBlocked counts a message turned away at the door.
 func (m *Metrics) GuardBlocked(reason string) { m.blocked.counter(reason, "").Add(1) }
-
-// Panic counts a panic that was contained in a package.
-func (m *Metrics) Panic(pkg string) { m.panics.counter(pkg, "").Add(1) }
 
 // Handler serves the page. A failing metric leaves the others on it.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 }
-
-// Registry is where a subsystem adds a collector of its own.
-func (m *Metrics) Registry() *prometheus.Registry { return m.registry }

@@ -42,7 +42,6 @@ type Memory struct {
 	links  map[linkKey]*link
 	world  *realm
 	hosts  []*Host
-	nats   int
 	queue  eventQueue
 	tap    func(Frame)
 	calls  []call // handlers and taps that the goroutine owes, to be run without the lock

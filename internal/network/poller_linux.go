@@ -263,13 +263,12 @@ func (w *pollWorker) run() {
 // raw; only when nothing came is the wait handed to the scheduler, so an idle poller costs nothing.
 func (w *pollWorker) wait(wasBusy bool) int {
 	w.round++
-	n, errno := w.pollRaw(0)
-	if n > 0 {
+	if n, _ := w.pollRaw(0); n > 0 {
 		return n
 	}
 	w.round++
 	if wasBusy && w.o.rawEnter() {
-		n, errno = w.pollRaw(rawWait)
+		n, errno := w.pollRaw(rawWait)
 		w.o.rawLeave()
 		if n > 0 {
 			return n

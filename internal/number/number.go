@@ -71,6 +71,3 @@ func isSeparator(r rune) bool {
 	}
 	return false
 }
-
-// IsDialable reports whether a normalised string consists of what a telephone keypad can send.
-func IsDialable(s string) bool { return isPlain(s) }

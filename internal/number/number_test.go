@@ -50,7 +50,7 @@ func FuzzNormalise(f *testing.F) {
 		if again := Normalise(n); again != n {
 			t.Errorf("%q becomes %q and then %q", s, n, again)
 		}
-		if n != s && !IsDialable(n) {
+		if n != s && !isPlain(n) {
 			t.Errorf("%q becomes %q, which no phone can dial", s, n)
 		}
 		if utf8.RuneCountInString(n) > utf8.RuneCountInString(s) {

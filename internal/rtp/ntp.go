@@ -37,17 +37,5 @@ func Delay(d time.Duration) uint32 {
 	return uint32(seconds)<<16 | uint32(rest<<16/time.Second)
 }
 
-// RoundTrip is the round trip time from a report block that arrived at the middle-NTP time arrival. ok is false when the
-// block answers no sender report or its numbers would make the time negative.
-//
-// RFC 3550 §6.4.1, Figure 2: A - LSR - DLSR.
-func RoundTrip(arrival, lsr, dlsr uint32) (d time.Duration, ok bool) {
-	if lsr == 0 {
-		return 0, false
-	}
-	rtt := int32(arrival - lsr - dlsr)
-	if rtt < 0 {
-		return 0, false
-	}
-	return time.Duration(rtt) * time.Second >> 16, true
-}
+// Span is the duration that a DLSR stands for: the way back from Delay.
+func Span(dlsr uint32) time.Duration { return time.Duration(dlsr) * time.Second >> 16 }

@@ -237,21 +237,16 @@ func TestNTP(t *testing.T) {
 	}
 }
 
-// RFC 3550 §6.4.1, Figure 2.
-func TestRoundTrip(t *testing.T) {
-	if got, ok := RoundTrip(0xb7108000, 0xb7052000, 0x00054000); !ok || got != 6125*time.Millisecond {
-		t.Errorf("%v %v, want 6.125 s", got, ok)
+// RFC 3550 §6.4.1, Figure 2: the round trip is A - LSR - DLSR.
+func TestSpan(t *testing.T) {
+	if lsr := Middle(0xb44db70520000000); lsr != 0xb7052000 {
+		t.Errorf("middle %#x", lsr)
+	} else if got := Span(0xb7108000 - lsr - 0x00054000); got != 6125*time.Millisecond {
+		t.Errorf("%v, want 6.125 s", got)
 	}
-	ntp := uint64(0xb44db70520000000)
-	if Middle(ntp) != 0xb7052000 {
-		t.Errorf("middle %#x", Middle(ntp))
-	}
-	if got, ok := RoundTrip(5, 0xffffffff, 2); !ok || got != 4*time.Second>>16 {
-		t.Errorf("across the wrap: %v %v", got, ok)
-	}
-	for _, tt := range [][3]uint32{{100, 0, 0}, {100, 90, 20}, {100, 200, 0}} {
-		if got, ok := RoundTrip(tt[0], tt[1], tt[2]); ok {
-			t.Errorf("%v: %v", tt, got)
+	for _, d := range []time.Duration{0, time.Second, 5250 * time.Millisecond, 18 * time.Hour} {
+		if got := Span(Delay(d)); got != d {
+			t.Errorf("%v came back as %v", d, got)
 		}
 	}
 }

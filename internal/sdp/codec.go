@@ -218,7 +218,7 @@ func parseRTPMap(value string) (Codec, bool) {
 	name, rest, _ := strings.Cut(strings.TrimSpace(rest), "/")
 	clock, channels, _ := strings.Cut(rest, "/")
 	rate, err := strconv.ParseUint(clock, 10, 31)
-	if name == "" || err != nil || rate == 0 {
+	if !isToken(name) || err != nil || rate == 0 {
 		return Codec{}, false
 	}
 	c := Codec{PayloadType: pt, Name: name, ClockRate: int(rate), Channels: 1}
@@ -226,4 +226,14 @@ func parseRTPMap(value string) (Codec, bool) {
 		c.Channels = int(n)
 	}
 	return c, true
+}
+
+// isToken: RFC 8866 §9, token: what an encoding name is made of.
+func isToken(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
 }

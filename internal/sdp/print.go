@@ -28,8 +28,33 @@ func printedSize(lines []Line, attributes []Attribute) int {
 // String prints the description; for logs and tests.
 func (d *Description) String() string { return string(d.Bytes()) }
 
-// Append prints the description to dst.
+// Append prints the description to dst. Control characters that a party has put into a field are left out: the other
+// party's display and whoever reads the ladder are spared them.
 func (d *Description) Append(dst []byte) []byte {
+	start := len(dst)
+	dst = d.append(dst)
+	return dst[:start+len(withoutControls(dst[start:]))]
+}
+
+// withoutControls removes C0 (but for tabs and line ends), DEL, and C1 in its UTF-8 form, in place.
+func withoutControls(b []byte) []byte {
+	kept := 0
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == 0x7f, c < ' ' && c != '\r' && c != '\n' && c != '\t':
+			continue
+		case c == 0xc2 && i+1 < len(b) && b[i+1] >= 0x80 && b[i+1] < 0xa0:
+			i++
+			continue
+		default:
+			b[kept] = c
+			kept++
+		}
+	}
+	return b[:kept]
+}
+
+func (d *Description) append(dst []byte) []byte {
 	dst = append(dst, "v="...)
 	dst = strconv.AppendInt(dst, int64(d.Version), 10)
 	dst = append(dst, "\r\no="...)

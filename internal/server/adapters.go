@@ -82,49 +82,35 @@ type announcer struct{ bus *event.Bus }
 func (a announcer) Observe(n call.Notice) {
 	switch n := n.(type) {
 	case call.CallStarted:
-		a.publish(n.Record, callStarted{newCallData(n.Record)})
+		a.publish("started", n.Record)
 	case call.CallRang:
-		a.publish(n.Record, callRang{newCallData(n.Record)})
+		a.publish("rang", n.Record)
 	case call.CallAnswered:
-		a.publish(n.Record, callAnswered{newCallData(n.Record)})
+		a.publish("answered", n.Record)
 	case call.CallHeld:
-		a.publish(n.Record, callHeld{newCallData(n.Record)})
+		a.publish("held", n.Record)
 	case call.CallResumed:
-		a.publish(n.Record, callResumed{newCallData(n.Record)})
+		a.publish("resumed", n.Record)
 	case call.CallEnded:
-		a.publish(n.Record, callEnded{newCallData(n.Record)})
+		a.publish("ended", n.Record)
 	}
 }
 
-func (a announcer) publish(r *call.Record, d event.Data) { a.bus.Publish(r.Tenant.String(), r.ID, d) }
+func (a announcer) publish(happened string, r *call.Record) {
+	a.bus.Publish(r.Tenant.String(), r.ID, CallChanged{
+		Happened: happened, From: r.From.Number, To: r.Dialled, Direction: string(r.Direction), Cause: r.Cause.Words,
+	})
+}
 
-// CallData is the payload of every event of a call.
-type CallData struct {
+// CallChanged is the payload of the events of calls: "call.started", "call.rang", "call.answered", "call.held",
+// "call.resumed", "call.ended".
+type CallChanged struct {
+	Happened  string `json:"-"` // the verb of the event
 	From      string `json:"from"`
 	To        string `json:"to"`
 	Direction string `json:"direction"`
 	Cause     string `json:"cause,omitempty"` // words, once it has ended
 }
 
-// Call makes the payload known whatever the event.
-func (d CallData) Call() CallData { return d }
-
-func newCallData(r *call.Record) CallData {
-	return CallData{From: r.From.Number, To: r.Dialled, Direction: string(r.Direction), Cause: r.Cause.Words}
-}
-
-type (
-	callStarted  struct{ CallData }
-	callRang     struct{ CallData }
-	callAnswered struct{ CallData }
-	callHeld     struct{ CallData }
-	callResumed  struct{ CallData }
-	callEnded    struct{ CallData }
-)
-
-func (callStarted) EventType() string  { return "call.started" }
-func (callRang) EventType() string     { return "call.rang" }
-func (callAnswered) EventType() string { return "call.answered" }
-func (callHeld) EventType() string     { return "call.held" }
-func (callResumed) EventType() string  { return "call.resumed" }
-func (callEnded) EventType() string    { return "call.ended" }
+// EventType implements event.Data.
+func (c CallChanged) EventType() string { return "call." + c.Happened }

@@ -3,7 +3,6 @@ package server
 import (
 	"fmt"
 	"hash/fnv"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,16 +24,15 @@ var _ admin.Live = live{}
 // Calls implements admin.Live.
 func (l live) Calls() []admin.Call {
 	records := l.s.exchange.Calls().Records()
-	slices.SortFunc(records, func(a, b *call.Record) int { return a.Start.Compare(b.Start) })
 	out := make([]admin.Call, len(records))
 	for i, r := range records {
 		out[i] = admin.Call{ID: r.ID, Tenant: r.Tenant.String(), Direction: string(r.Direction), From: r.From.Number, To: r.Dialled,
 			State: stateOf(r), Start: cdr.Time{Time: r.Start}, Ring: timeOf(r.Ring), Answer: timeOf(r.Answer)}
 		for _, leg := range r.Legs {
-			c := admin.CallLeg{ID: leg.ID, Device: leg.Info.Device, Remote: leg.Info.Remote, UserAgent: leg.Info.UserAgent, SIPCallID: leg.Info.SIPCallID}
+			c := admin.CallLeg{ID: leg.ID, Device: known(leg.Info.Device), Remote: leg.Info.Remote, UserAgent: known(leg.Info.UserAgent), SIPCallID: leg.Info.SIPCallID}
 			for _, s := range leg.Streams {
 				if s.Kind == "audio" {
-					c.Codec = s.Codec
+					c.Codec = known(strings.ToLower(s.Codec))
 				}
 			}
 			out[i].Legs = append(out[i].Legs, c)
@@ -53,6 +51,14 @@ func stateOf(r *call.Record) string {
 		return "ringing"
 	}
 	return "starting"
+}
+
+// known is the text, or null where there is none.
+func known(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 func timeOf(t time.Time) *cdr.Time {
@@ -113,24 +119,22 @@ func (s *Server) listening() []admin.StatusListener {
 // SIPAddr is the address of the first UDP listener, or of the first listener at all, as host:port on this machine.
 func (s *Server) SIPAddr() string {
 	for _, k := range []transport.Kind{transport.UDP, transport.TCP, transport.TLS, transport.WS, transport.WSS} {
-		for _, a := range s.transport.Addrs(k) {
-			if a.Addr().IsUnspecified() {
-				return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
-			}
-			return a.String()
+		addrs := s.transport.Addrs(k)
+		if len(addrs) == 0 {
+			continue
 		}
+		if a := addrs[0]; a.Addr().IsUnspecified() {
+			return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
+		}
+		return addrs[0].String()
 	}
 	return ""
 }
 
 // URL is where the API is served on this machine; "" when it is not served over HTTP.
 func (s *Server) URL() string {
-	for _, h := range s.httpListeners() {
-		scheme := "http"
-		if h.TLS {
-			scheme = "https"
-		}
-		return scheme + "://" + h.Addr.String()
+	if listeners := s.httpListeners(); len(listeners) > 0 {
+		return listeners[0].URL()
 	}
 	return ""
 }
@@ -181,7 +185,7 @@ func (l live) registration(e *location.Entry, want string) (admin.Registration, 
 		return admin.Registration{}, false
 	}
 	return admin.Registration{ID: bindingID(e), Tenant: e.AOR.Tenant.String(), Line: number, Device: e.Device, Contact: e.Contact,
-		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), UserAgent: e.UserAgent,
+		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), UserAgent: known(e.UserAgent),
 		Registered: cdr.Time{Time: e.Updated}, Expires: cdr.Time{Time: e.Expires}}, true
 }
 

@@ -16,28 +16,29 @@ func (s *Server) Run(ctx context.Context) error {
 	// The parts outlive ctx: they are stopped one after another, below.
 	work, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stop(nil)
-	var parts sync.WaitGroup
-	run := func(name string, f func(context.Context) error, in context.Context) {
-		parts.Go(func() {
+	var parts, locations sync.WaitGroup
+	start := func(in context.Context, group *sync.WaitGroup, name string, f func(context.Context) error) {
+		group.Go(func() {
 			if err := f(in); err != nil {
 				stop(fmt.Errorf("%s: %w", name, err))
 			}
 		})
 	}
-	// Bindings are saved until after the transport has closed.
+	run := func(name string, f func(context.Context) error) { start(work, &parts, name, f) }
 	saving, stopSaving := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopSaving()
-	run("locations", s.locations.Run, saving)
-	run("transactions", s.transactions.Run, work)
-	run("memory", s.settle, work)
-	run("SIP", s.transport.Run, work)
+	start(saving, &locations, "locations", s.locations.Run)
+	run("transactions", s.transactions.Run)
+	run("journal", func(ctx context.Context) error { return s.recorder.Run(ctx, s.exchange.Calls()) })
+	run("memory", s.settle)
+	run("SIP", s.transport.Run)
 	if err := s.recover(ctx); err != nil && ctx.Err() == nil {
 		stop(err)
 	}
 	administration, stopAdmin := context.WithCancel(work)
 	defer stopAdmin()
 	if s.admin != nil {
-		run("API", s.admin.Run, administration)
+		start(administration, &parts, "API", s.admin.Run)
 	}
 
 	select {
@@ -48,14 +49,19 @@ func (s *Server) Run(ctx context.Context) error {
 	stopAdmin()
 	cause := context.Cause(work)
 	stop(nil)
-	stopSaving()
 	parts.Wait()
+	stopSaving() // the transport has closed: no binding changes any more
+	locations.Wait()
 	closeErr := s.close()
 	if cause != nil {
 		return cause
 	}
 	return closeErr
 }
+
+// Hurry ends the patience of a drain: the calls that still run are ended at once. Before the drain it makes that one
+// as short.
+func (s *Server) Hurry() { s.endPatience() }
 
 // goodbyeTime is how long requests that end calls have to be answered.
 const goodbyeTime = 500 * time.Millisecond
@@ -65,7 +71,7 @@ func (s *Server) drain() {
 	if n := s.exchange.Calls().Len(); n > 0 {
 		s.log.Info("draining", "calls", n, "for", s.options.Config.SIP.Drain.Duration)
 	}
-	deadline, cancel := context.WithTimeout(context.Background(), s.options.Config.SIP.Drain.Duration)
+	deadline, cancel := context.WithTimeout(s.patience, s.options.Config.SIP.Drain.Duration)
 	defer cancel()
 	if cut := s.exchange.Drain(deadline); cut > 0 {
 		s.log.Info("calls ended by the shutdown", "calls", cut)

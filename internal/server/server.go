@@ -42,7 +42,6 @@ import (
 	"dialtone/internal/sip/transaction"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/sipleg"
-	"dialtone/internal/store"
 	"dialtone/internal/store/relational"
 	"dialtone/internal/store/seal"
 	"dialtone/internal/store/sqlite"
@@ -80,6 +79,7 @@ type Server struct {
 	bus          *event.Bus
 	ring         *trace.Ring
 	writer       *cdr.Writer
+	recorder     *cdr.Recorder
 	media        *media.Engine
 	guard        *guard.Guard
 	locations    *location.Table
@@ -91,7 +91,10 @@ type Server struct {
 	forwarders   []forwarder // listeners that forward
 	metrics      *metrics.Metrics
 	admin        *admin.Server
+	tls          *tls.Config // made when the first listener needs it
 	rush         rush
+	patience     context.Context //nolint:containedctx // ends with Hurry
+	endPatience  context.CancelFunc
 	background   sync.WaitGroup // look-ups and connections that a path waits for
 	closers      []func() error // in the order in which they were opened
 }
@@ -99,6 +102,7 @@ type Server struct {
 // New builds a server and binds its sockets; nothing is served before Run. After an error nothing is left open.
 func New(ctx context.Context, o Options) (_ *Server, err error) {
 	s := &Server{options: o, log: o.Log, started: time.Now()}
+	s.patience, s.endPatience = context.WithCancel(context.Background())
 	if s.options.Getenv == nil {
 		s.options.Getenv = os.Getenv
 	}
@@ -187,13 +191,7 @@ func (s *Server) openTraffic(ctx context.Context) (err error) {
 	if err := s.locations.Load(ctx, bindingStore{s.store}, time.Now()); err != nil {
 		return err
 	}
-	s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log, Running: func() []store.JournalTouch {
-		if s.exchange == nil {
-			return nil
-		}
-		return cdr.Running(s.exchange.Calls())
-	}})
-	if err != nil {
+	if s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log}); err != nil {
 		return err
 	}
 	s.onClose(s.writer.Close)
@@ -216,6 +214,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 			n := s.media.Counters()
 			return n.PacketsIn, n.PacketsOut, n.Lost
 		},
+		Reasons: []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String()},
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},
@@ -225,7 +224,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 		Transactions: s.transactions, Router: router{s}, Media: s.media, Log: s.log, UserAgent: userAgent,
 		Timer: dialog.TimerPolicy{Expires: c.SIP.SessionExpires.Duration},
 	})
-	recorder := &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, TenantName: func(id directory.ID) string {
+	s.recorder = &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, TenantName: func(id directory.ID) string {
 		if t := s.directory.Snapshot().Tenant(id); t != nil {
 			return t.Name
 		}
@@ -233,7 +232,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 	}}
 	s.exchange = exchange.New(exchange.Config{
 		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
-		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, recorder, s.metrics, announcer{s.bus}},
+		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}},
 		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
 	})
 	return nil
@@ -285,18 +284,14 @@ func (s *Server) buildSIP(context.Context) (err error) {
 // listeners turns the configured listeners into those of the transport, and notes what each of them offers.
 func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.Listener, error) {
 	c := s.options.Config
-	var secure *tls.Config
 	out := make([]transport.Listener, 0, len(c.SIP.Listen))
 	for _, l := range c.SIP.Listen {
 		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
 		if t.Kind.Secure() {
-			if secure == nil {
-				var err error
-				if secure, err = s.tlsConfig(); err != nil {
-					return nil, err
-				}
+			var err error
+			if t.TLS, err = s.tlsConfig(); err != nil {
+				return nil, err
 			}
-			t.TLS = secure
 		}
 		algorithms := l.Digest
 		if len(algorithms) == 0 {
@@ -312,7 +307,11 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 	return out, nil
 }
 
+// tlsConfig is that of all listeners: one certificate is watched, whoever serves it.
 func (s *Server) tlsConfig() (*tls.Config, error) {
+	if s.tls != nil {
+		return s.tls, nil
+	}
 	c := s.options.Config
 	names := append([]string{"localhost"}, c.SIP.Domains...)
 	if c.Node != "" {
@@ -323,7 +322,8 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return certs.server(c.TLS.ClientCA)
+	s.tls, err = certs.server(c.TLS.ClientCA)
+	return s.tls, err
 }
 
 // tap gives the ladder a copy of each message, and counts what goes out.
@@ -348,12 +348,9 @@ func (s *Server) buildAdmin(context.Context) error {
 		return fmt.Errorf("token key: %w", err)
 	}
 	var secure *tls.Config
-	for _, l := range c.HTTP.Listen {
-		if l.TLS {
-			if secure, err = s.tlsConfig(); err != nil {
-				return err
-			}
-			break
+	if slices.ContainsFunc(c.HTTP.Listen, func(l config.HTTPListener) bool { return l.TLS }) {
+		if secure, err = s.tlsConfig(); err != nil {
+			return err
 		}
 	}
 	s.admin, err = admin.NewServer(admin.ServerConfig{

@@ -6,9 +6,12 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"dialtone/internal/config"
 	"dialtone/internal/ingress"
+	"dialtone/internal/network"
+	"dialtone/internal/softphone"
 )
 
 // small is the static file of a server on loopback with ports that the system picks.
@@ -81,6 +84,52 @@ func TestRoles(t *testing.T) {
 		if err := s.Run(ctx); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestHurry: who asks twice does not wait for the calls that a drain has left running; they end with BYE all the same.
+func TestHurry(t *testing.T) {
+	c := small(t)
+	c.SIP.Drain.Duration = time.Hour
+	s, err := New(t.Context(), Options{Config: c, Getenv: noEnv})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(t.Context(), []byte(`lines: [{number: "101", devices: [{username: "101", password: garden-bench-7413}]}]`)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, drain := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	p, err := softphone.New(softphone.Config{Network: network.NewOS(network.OSConfig{}), Server: s.SIPAddr(), User: "101", Password: "garden-bench-7413"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	call, err := p.Dial("*43", softphone.Talk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-call.Answered():
+	case <-call.Done():
+		t.Fatalf("the call ended: %+v", call.Outcome())
+	}
+	drain()
+	s.Hurry()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the server still waits")
+	}
+	if _, err := call.Wait(t.Context()); err != nil {
+		t.Errorf("the call: %v", err)
 	}
 }
 

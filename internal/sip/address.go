@@ -1,6 +1,9 @@
 package sip
 
-import "bytes"
+import (
+	"bytes"
+	"unicode/utf8"
+)
 
 // Address is a name-addr or addr-spec with its header parameters, as in From, To, Contact and Route:
 //
@@ -99,19 +102,29 @@ func (a *Address) Tag() []byte {
 	return t
 }
 
-// DisplayName is the display name without quotes and escapes.
+// maxDisplayName bounds the display name of an address, in bytes: more is no name, and does not fit a datagram.
+const maxDisplayName = 256
+
+// DisplayName is the display name without quotes and escapes, as far as it is visible (AppendVisible).
 func (a *Address) DisplayName() string {
-	if bytes.IndexByte(a.Display, '\\') < 0 {
-		return string(a.Display)
-	}
-	out := make([]byte, 0, len(a.Display))
-	for i := 0; i < len(a.Display); i++ {
-		if a.Display[i] == '\\' && i+1 < len(a.Display) {
-			i++
+	raw := a.Display
+	if bytes.IndexByte(raw, '\\') >= 0 {
+		raw = make([]byte, 0, len(a.Display))
+		for i := 0; i < len(a.Display); i++ {
+			if a.Display[i] == '\\' && i+1 < len(a.Display) {
+				i++
+			}
+			raw = append(raw, a.Display[i])
 		}
-		out = append(out, a.Display[i])
 	}
-	return string(out)
+	name := AppendVisible(nil, string(raw))
+	if len(name) > maxDisplayName {
+		name = name[:maxDisplayName]
+		for !utf8.Valid(name) {
+			name = name[:len(name)-1]
+		}
+	}
+	return string(name)
 }
 
 // Append prints the address with brackets, and the display name quoted.

@@ -118,22 +118,6 @@ func (m *Message) appendReceivedVia(dst []byte, h *header) []byte {
 
 func appendIP(dst []byte, a netip.Addr) []byte { return a.AppendTo(dst) }
 
-// AppendHost appends an address as the host of a URI or Via: IPv6 in brackets (RFC 5118 §4.1).
-func AppendHost(dst []byte, a netip.Addr) []byte {
-	if a.Is4() || a.Is4In6() {
-		return a.Unmap().AppendTo(dst)
-	}
-	return append(a.WithZone("").AppendTo(append(dst, '[')), ']')
-}
-
-// AppendHostPort appends "host:port" for a URI or Via.
-func AppendHostPort(dst []byte, a netip.AddrPort) []byte {
-	return strconv.AppendUint(append(AppendHost(dst, a.Addr()), ':'), uint64(a.Port()), 10)
-}
-
-// HostPort is AppendHostPort as a string.
-func HostPort(a netip.AddrPort) string { return string(AppendHostPort(nil, a)) }
-
 func (b *Builder) reset() {
 	b.start, b.head, b.body, b.via, b.method = b.start[:0], b.head[:0], nil, b.via[:0], Other
 }

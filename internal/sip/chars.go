@@ -1,5 +1,7 @@
 package sip
 
+import "unicode/utf8"
+
 // Character classes of RFC 3261 §25.1, one bit each.
 const (
 	classToken  uint8 = 1 << iota // token
@@ -132,20 +134,58 @@ func Unquote(b []byte) string {
 	return string(out)
 }
 
-// AppendQuoted appends s as a quoted-string (RFC 3261 §25.1); control characters are left out, so that nothing a
-// person typed can end a line.
+// AppendQuoted appends s as a quoted-string (RFC 3261 §25.1), less what AppendVisible leaves out: nothing a person or a
+// party has chosen ends a line, or commands the display of the next one.
 func AppendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < ' ' && c != '\t' || c == 0x7f:
-		default:
-			dst = append(dst, c)
+	for i := 0; i < len(s); {
+		n := visible(s[i:])
+		if n == 1 && (s[i] == '"' || s[i] == '\\') {
+			dst = append(dst, '\\')
 		}
+		if n < 0 {
+			i -= n
+			continue
+		}
+		dst = append(dst, s[i:i+n]...)
+		i += n
 	}
 	return append(dst, '"')
+}
+
+// AppendVisible appends s without what a display or a terminal would obey instead of showing it: control characters
+// (C0, DEL, C1), line separators, overrides and isolates of the direction of text, and bytes that are no UTF-8. Joiners and
+// direction marks stay: Persian and Hebrew are written with them.
+func AppendVisible(dst []byte, s string) []byte {
+	for i := 0; i < len(s); {
+		n := visible(s[i:])
+		if n < 0 {
+			i -= n
+			continue
+		}
+		dst = append(dst, s[i:i+n]...)
+		i += n
+	}
+	return dst
+}
+
+// visible is the length of the first character of s, which is not empty; negative when it is to be left out.
+func visible(s string) int {
+	if c := s[0]; c < utf8.RuneSelf {
+		if c < ' ' || c == 0x7f {
+			return -1
+		}
+		return 1
+	}
+	r, n := utf8.DecodeRuneInString(s)
+	switch {
+	case r == utf8.RuneError && n == 1, r < 0xa0,
+		r >= 0x2028 && r <= 0x202e, // line and paragraph separator, embeddings and overrides
+		r >= 0x2066 && r <= 0x2069, // isolates
+		r == 0xfeff:
+		return -n
+	}
+	return n
 }
 
 func hexDigit(c byte) (byte, bool) {

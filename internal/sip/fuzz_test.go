@@ -144,10 +144,10 @@ func FuzzAddress(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q printed as %q: %v", s, printed, err)
 		}
-		clean := func(n string) string { // AppendQuoted leaves control characters out
-			return Unquote(AppendQuoted(nil, n))
+		if name := a.DisplayName(); string(AppendVisible(nil, name)) != name || len(name) > maxDisplayName {
+			t.Fatalf("%q has the display name %q", s, name)
 		}
-		if clean(a.DisplayName()) != b.DisplayName() || !a.URI.Equal(&b.URI) || !bytes.Equal(a.Tag(), b.Tag()) {
+		if a.DisplayName() != b.DisplayName() || !a.URI.Equal(&b.URI) || !bytes.Equal(a.Tag(), b.Tag()) {
 			t.Fatalf("%q printed as %q is another address", s, printed)
 		}
 	})

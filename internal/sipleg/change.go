@@ -50,7 +50,7 @@ func (l *Leg) Offer(offer *sdp.Description) {
 		var err error
 		if body, err = l.localize(offer); err != nil {
 			l.endpoint.Log.Warn("sipleg: offer", "error", err)
-			l.tell(call.Answered{Leg: l, Cause: cause.Of(err)})
+			l.tell(call.Answered{Leg: l, Cause: causeOfMedia(err)})
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/media"
 	"dialtone/internal/sdp"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/dialog"
@@ -38,10 +39,16 @@ type Inbound struct {
 // ErrRefused is returned by Accept after it has answered the INVITE itself.
 var ErrRefused = errors.New("sipleg: INVITE refused")
 
-// Accept makes a leg of an INVITE outside a dialog, which has been checked and whose sender is known: device is its
-// name for the record, user stands in our Contact. It runs on the transport worker. An INVITE that cannot become a leg
+// Party is who an inbound leg is from.
+type Party struct {
+	Device string // name for the record
+	User   string // stands in our Contact
+	SRTP   bool   // takes encrypted media only
+}
+
+// Accept makes a leg of an INVITE outside a dialog, which has been checked and whose sender is known. It runs on the transport worker. An INVITE that cannot become a leg
 // (no Contact, unreadable description, a session interval that is too small) is answered here.
-func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, device, user string) (*Inbound, error) {
+func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, who Party) (*Inbound, error) {
 	tag := transaction.NewTag()
 	refuse := func(status int, reason string) (*Inbound, error) {
 		tx.Respond(sip.NewResponse(m, status, reason, tag).Add(sip.HServer, e.UserAgent))
@@ -56,7 +63,7 @@ func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, device
 		tx.Respond(sip.NewResponse(m, 422, "", tag).AddUint(sip.HMinSE, e.Timer.MinSESeconds()).Add(sip.HServer, e.UserAgent))
 		return nil, ErrRefused
 	}
-	l := &Leg{endpoint: e, id: "a", mailbox: call.NewMailbox(), inbound: true, user: user, device: device, dialog: d, timer: t,
+	l := &Leg{endpoint: e, id: "a", mailbox: call.NewMailbox(), inbound: true, user: who.User, device: who.Device, srtp: who.SRTP, dialog: d, timer: t,
 		key: string(appendKey(nil, m.CallID(), []byte(tag))), tag: tag, secure: d.Secure, natted: isNATted(m)}
 	l.way.set(f)
 	l.allow.learn(m)
@@ -98,9 +105,8 @@ func isNATted(m *sip.Message) bool {
 
 // statusOf is what an offer that cannot be taken is answered with.
 func statusOf(err error) (int, string) {
-	c := cause.Of(err)
-	if c.SIP == 503 {
-		return 503, "" // no ports left
+	if errors.Is(err, media.ErrNoPorts) {
+		return 503, ""
 	}
 	return 488, ""
 }
@@ -157,8 +163,8 @@ func (l *Leg) Answer(answer *sdp.Description) {
 		var err error
 		if body, err = l.localize(answer); err != nil {
 			l.endpoint.Log.Warn("sipleg: answer", "error", err)
-			l.refuse(cause.Of(err))
-			l.over(cause.Of(err))
+			l.refuse(causeOfMedia(err))
+			l.over(causeOfMedia(err))
 			return
 		}
 		l.ours = body

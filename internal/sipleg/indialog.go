@@ -199,7 +199,7 @@ func (l *Leg) Respond(answer *sdp.Description, refusal cause.Cause) {
 			return
 		}
 		l.endpoint.Log.Warn("sipleg: answer", "error", err)
-		refusal = cause.Of(err)
+		refusal = causeOfMedia(err)
 	}
 	if !refusal.IsRefusal() {
 		refusal = cause.NotAcceptable()

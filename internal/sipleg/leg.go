@@ -1,6 +1,7 @@
 package sipleg
 
 import (
+	"errors"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,6 +38,7 @@ type Leg struct {
 
 	tag     string // ours
 	secure  bool   // sips
+	srtp    bool   // the party takes encrypted media only
 	natted  bool   // the party's Contact is no place that is reached from here
 	way     way    // where requests go
 	dialog  *dialog.Dialog
@@ -125,6 +127,9 @@ func (l *Leg) newMedia() error {
 
 // localize turns the other party's description into our own for this leg.
 func (l *Leg) localize(d *sdp.Description) ([]byte, error) {
+	if l.srtp && !isEncrypted(d) {
+		return nil, errPlain
+	}
 	if err := l.newMedia(); err != nil {
 		return nil, err
 	}
@@ -141,6 +146,9 @@ func (l *Leg) learn(body []byte) (*sdp.Description, error) {
 	if err != nil {
 		return nil, err
 	}
+	if l.srtp && !isEncrypted(d) {
+		return nil, errPlain
+	}
 	if err := l.newMedia(); err != nil {
 		return nil, err
 	}
@@ -149,6 +157,19 @@ func (l *Leg) learn(body []byte) (*sdp.Description, error) {
 	}
 	l.theirs = append([]byte(nil), body...)
 	return d, nil
+}
+
+// errPlain: a device with srtp: required and a description without encryption.
+var errPlain = &cause.Failure{Cause: cause.NotAcceptable(), Err: errors.New("sipleg: the device takes encrypted media only")}
+
+// isEncrypted tells whether every stream of RTP that is not refused is one of SRTP (RFC 4568, RFC 5764).
+func isEncrypted(d *sdp.Description) bool {
+	for i := range d.Media {
+		if m := &d.Media[i]; m.Port != 0 && m.IsRTP() && !strings.Contains(m.Proto, "SAVP") {
+			return false
+		}
+	}
+	return true
 }
 
 // response starts a response that the leg sends, with what every response of a dialog carries.
@@ -179,4 +200,12 @@ func causeOf(m *sip.Message, base cause.Cause) cause.Cause {
 		return base.WithReason(string(v))
 	}
 	return base
+}
+
+// causeOfMedia is why there is no description of ours.
+func causeOfMedia(err error) cause.Cause {
+	if errors.Is(err, media.ErrNoPorts) {
+		return cause.Overloaded()
+	}
+	return cause.Of(err)
 }

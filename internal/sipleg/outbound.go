@@ -63,7 +63,7 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	}
 	tag := transaction.NewTag()
 	callID := transaction.NewTag() + transaction.NewTag()
-	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, user: i.From.Number,
+	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, srtp: i.Target.SRTP, user: i.From.Number,
 		key: string(appendKey(nil, []byte(callID), []byte(tag))), tag: tag, secure: target.Scheme == sip.SchemeSIPS}
 	if caller.Credentials != nil {
 		l.account = &account{client: caller.Credentials}
@@ -83,9 +83,6 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	}
 	l.out.path = e.Router.Path(next, caller.Source)
 	e.enter(l)
-	if e.Join != nil {
-		e.Join(i.Call, callID)
-	}
 	l.nextTarget(cause.Unreachable())
 	return l, nil
 }
@@ -116,8 +113,8 @@ func (l *Leg) nextTarget(last cause.Cause) {
 				l.way.set(f)
 				if err := l.invite(); err != nil {
 					l.endpoint.Log.Info("sipleg: INVITE not sent", "to", f.String(), "error", err)
-					if c := cause.Of(err); c.SIP == 503 && !errors.Is(err, transaction.ErrTransport) {
-						l.failed(c, nil) // no ports: no other target will do better
+					if !errors.Is(err, transaction.ErrTransport) {
+						l.failed(causeOfMedia(err), nil) // no ports: no other target will do better
 						return
 					}
 					l.nextTarget(cause.ConnectionLost())
@@ -176,7 +173,7 @@ func (l *Leg) HandleResponse(c *transaction.Client, m *sip.Message) {
 	if m.Status() == 100 {
 		return
 	}
-	m = m.Clone() // the response outlives its worker
+	m = m.Clone()         // the response outlives its worker
 	if m.Status() < 200 { // a party that rings and rings does not end the call
 		l.mailbox.PostIfRoom(call.Do{F: func() { l.responded(c, m) }})
 		return
@@ -335,7 +332,7 @@ func (l *Leg) Acknowledge(answer *sdp.Description) {
 	if err != nil {
 		l.endpoint.Log.Warn("sipleg: answer", "error", err)
 		l.bye(cause.NotAcceptable().RequestReason())
-		l.over(cause.Of(err))
+		l.over(causeOfMedia(err))
 		return
 	}
 	l.ours = body

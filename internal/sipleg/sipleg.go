@@ -62,9 +62,7 @@ type Config struct {
 	Media        *media.Engine
 	Timer        dialog.TimerPolicy
 	UserAgent    string // for User-Agent and Server
-	// Join is told which SIP dialogs belong to a call, for the ladder. May be nil.
-	Join func(callID, sipCallID string)
-	Log  *slog.Logger
+	Log          *slog.Logger
 }
 
 // Endpoint is where SIP legs come from. It finds the leg that a request inside a dialog is for.

@@ -238,7 +238,7 @@ func number(v []byte) (time.Duration, bool) {
 // challenged answers a 401.
 func (r *registration) challenged(m *sip.Message, id sip.HeaderID) {
 	if err := r.credentials.Challenged(sipleg.Challenges(m, id)); err != nil {
-		r.failed(fmt.Errorf("%w: %w", ErrRefused, err), 0)
+		r.failed(&refusal{m.Status(), err}, 0)
 		return
 	}
 	r.send()
@@ -261,7 +261,28 @@ func (r *registration) refused(m *sip.Message) {
 	if n, ok := m.Uint(sip.HRetryAfter); ok && n < 24*3600 {
 		wait = time.Duration(n) * time.Second
 	}
-	r.failed(fmt.Errorf("%w: %d %s", ErrRefused, m.Status(), m.Reason()), wait)
+	r.failed(&refusal{m.Status(), fmt.Errorf("%d %s", m.Status(), m.Reason())}, wait)
+}
+
+// refusal is the answer of a server that does not let the phone register.
+type refusal struct {
+	status int
+	reason error
+}
+
+func (r *refusal) Error() string   { return ErrRefused.Error() + ": " + r.reason.Error() }
+func (r *refusal) Unwrap() []error { return []error{ErrRefused, r.reason} }
+
+// statusOf is the SIP status of a failure to register; 0 when no server has said a word.
+func statusOf(err error) int {
+	var refused *refusal
+	switch {
+	case errors.As(err, &refused):
+		return refused.status
+	case errors.Is(err, transaction.ErrTimeout):
+		return 408
+	}
+	return 0
 }
 
 // failed notes a failure and tries again later: RFC 5626 §4.5. The caller holds r.mu.
@@ -273,11 +294,7 @@ func (r *registration) failed(err error, atLeast time.Duration) {
 		return
 	}
 	if was || r.failures == 0 {
-		status := 0
-		if errors.Is(err, transaction.ErrTimeout) {
-			status = 408
-		}
-		r.phone.tell(Event{Kind: Unregistered, Status: status, Cause: err.Error()})
+		r.phone.tell(Event{Kind: Unregistered, Status: statusOf(err), Cause: err.Error()})
 	}
 	r.after(max(atLeast, wait(r.failures)))
 	r.failures++

@@ -143,17 +143,18 @@ func TestRegistrationBacksOff(t *testing.T) {
 		name   string
 		answer func(n int, m *sip.Message) *sip.Builder
 		least  time.Duration // between the first two tries
+		status int           // that the person is told
 	}{
-		{"refused", func(_ int, m *sip.Message) *sip.Builder { return sip.NewResponse(m, 403, "", "tag") }, 15 * time.Second},
+		{"refused", func(_ int, m *sip.Message) *sip.Builder { return sip.NewResponse(m, 403, "", "tag") }, 15 * time.Second, 403},
 		{"overloaded", func(_ int, m *sip.Message) *sip.Builder {
 			return sip.NewResponse(m, 503, "", "tag").Add(sip.HRetryAfter, "100")
-		}, 100 * time.Second},
-		{"wrong password", func(_ int, m *sip.Message) *sip.Builder { return challenge(m, "MD5") }, 0},
+		}, 100 * time.Second, 503},
+		{"wrong password", func(_ int, m *sip.Message) *sip.Builder { return challenge(m, "MD5") }, 0, 401},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, s := register(t, c.answer)
-				if err := p.Register(t.Context()); !errors.Is(err, ErrRefused) {
+				if err := p.Register(t.Context()); !errors.Is(err, ErrRefused) || statusOf(err) != c.status {
 					t.Errorf("register: %v", err)
 				}
 				<-time.After(6 * time.Hour)

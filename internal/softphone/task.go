@@ -98,7 +98,7 @@ func (p *Phone) Run(ctx context.Context, t Task) (Result, error) {
 	defer p.Close()
 	if p.config.Password != "" {
 		if err := p.Register(ctx); err != nil {
-			return Result{Cause: "not registered"}, err
+			return Result{Status: statusOf(err), Cause: "not registered"}, err
 		}
 	}
 	switch {
@@ -106,7 +106,7 @@ func (p *Phone) Run(ctx context.Context, t Task) (Result, error) {
 		o, err := p.Call(ctx, t.Call, t.Talk)
 		return t.judge(&o), broken(err)
 	case t.Answer:
-		return t.await(ctx, calls)
+		return t.await(ctx, p, calls)
 	case t.Wait > 0:
 		select {
 		case <-time.After(t.Wait):
@@ -134,7 +134,7 @@ func (t Task) answers(in Incoming) Decision {
 }
 
 // await waits for calls: for one, or for as long as was asked.
-func (t Task) await(ctx context.Context, calls <-chan *Call) (Result, error) {
+func (t Task) await(ctx context.Context, p *Phone, calls <-chan *Call) (Result, error) {
 	var until <-chan time.Time
 	if t.Wait > 0 {
 		timer := time.NewTimer(t.Wait)
@@ -142,21 +142,29 @@ func (t Task) await(ctx context.Context, calls <-chan *Call) (Result, error) {
 		until = timer.C
 	}
 	result := Result{Cause: "no call came"}
+	judge := func(c *Call) {
+		o := c.Outcome()
+		if r := t.judge(&o); !result.OK || r.OK {
+			result = r
+		}
+	}
 	for {
 		select {
 		case c := <-calls:
-			o := c.Outcome()
-			if r := t.judge(&o); !result.OK || r.OK {
-				result = r
-			}
+			judge(c)
 			if t.Wait == 0 {
 				return result, nil
 			}
+			continue
 		case <-until:
-			return result, nil
 		case <-ctx.Done():
-			return result, nil
 		}
+		for _, c := range p.Calls() { // who leaves hangs up; the call counts all the same
+			c.Hangup()
+			<-c.Done()
+			judge(c)
+		}
+		return result, nil
 	}
 }
 

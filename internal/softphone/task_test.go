@@ -169,6 +169,16 @@ func TestAnsweringPhoneWaits(t *testing.T) {
 	})
 }
 
+// A phone that leaves during a call hangs up, and reports that call.
+func TestAnsweringPhoneLeavesDuringACall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		callee, caller := run(t, Task{Answer: true, Wait: 5 * time.Second, ExpectTone: []float64{440}}, Task{Call: "102"})
+		if !callee.OK || callee.Status != 200 || callee.TalkMS < 1000 || !caller.OK || caller.TalkMS < 1000 || caller.TalkMS > 5000 {
+			t.Errorf("callee %+v, caller %+v", callee, caller)
+		}
+	})
+}
+
 func TestJudge(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	answered := Outcome{Answer: at, End: at.Add(1500 * time.Millisecond), Cause: cause.Normal(cause.Caller), TonesHz: []int{441, 700},

@@ -16,7 +16,7 @@ import (
 // It reads the whole ring twice, which takes some 0.2 s for 64 MiB, and holds up neither Tap nor the writing of messages.
 func (r *Ring) Ladder(id string) ([]Entry, error) {
 	if err := r.flush(); err != nil {
-		r.log.Warn("the ladder may lack its latest messages", "err", err)
+		r.log.Warn("the ladder may lack its latest messages", "error", err)
 	}
 	names := r.disk.names()
 	legs := map[string]bool{id: true}

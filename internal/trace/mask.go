@@ -1,6 +1,10 @@
 package trace
 
-import "bytes"
+import (
+	"bytes"
+
+	"dialtone/internal/sip"
+)
 
 // mask overwrites the secrets of a SIP message in place; its length stays, so that Content-Length and the capture stay
 // true. What is overwritten:
@@ -72,7 +76,7 @@ func maskHeader(line []byte) (folded func([]byte)) {
 	}
 	value := line[colon+1:]
 	switch name := bytes.TrimRight(line[:colon], " \t"); {
-	case equalFold(name, "Authorization"), equalFold(name, "Proxy-Authorization"):
+	case sip.EqualFold(name, "Authorization"), sip.EqualFold(name, "Proxy-Authorization"):
 		scheme := bytes.TrimLeft(value, " \t")
 		if hasPrefixFold(scheme, "Digest") {
 			maskParameters(value)
@@ -83,7 +87,7 @@ func maskHeader(line []byte) (folded func([]byte)) {
 			blank(bytes.Trim(scheme[i:], " \t\r\n"))
 		}
 		return blank
-	case equalFold(name, "Authentication-Info"), equalFold(name, "Proxy-Authentication-Info"):
+	case sip.EqualFold(name, "Authentication-Info"), sip.EqualFold(name, "Proxy-Authentication-Info"):
 		maskParameters(value)
 		return maskParameters
 	}
@@ -127,26 +131,14 @@ func blank(b []byte) {
 	}
 }
 
-// hasPrefixFold, equalFold and indexFold compare ASCII without regard to case. word must not be empty.
+// hasPrefixFold and indexFold compare ASCII without regard to case. word must not be empty.
 func hasPrefixFold(b []byte, word string) bool {
-	return len(b) >= len(word) && equalFold(b[:len(word)], word)
-}
-
-func equalFold(b []byte, word string) bool {
-	if len(b) != len(word) {
-		return false
-	}
-	for i, c := range b {
-		if lower(c) != lower(word[i]) {
-			return false
-		}
-	}
-	return true
+	return len(b) >= len(word) && sip.EqualFold(b[:len(word)], word)
 }
 
 func indexFold(b []byte, word string) int {
 	for i := 0; i+len(word) <= len(b); i++ {
-		if lower(b[i]) == lower(word[0]) && equalFold(b[i:i+len(word)], word) {
+		if lower(b[i]) == lower(word[0]) && sip.EqualFold(b[i:i+len(word)], word) {
 			return i
 		}
 	}

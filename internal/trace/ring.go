@@ -149,7 +149,7 @@ func (r *Ring) run() {
 		}
 		err := r.flush()
 		if err != nil && !failing {
-			r.log.Error("call ladders are not written", "err", err)
+			r.log.Error("call ladders are not written", "error", err)
 		}
 		failing = err != nil
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"unicode"
+
+	"dialtone/internal/sip"
 )
 
 // laneWidth is the distance of two parties in the text, in characters.
@@ -59,22 +61,6 @@ func WriteText(w io.Writer, entries []Entry) error {
 	}
 	_, err := w.Write(out.Bytes())
 	return err
-}
-
-// WriteMessages writes the messages in full, one after the other, each under a line that says when it went where.
-func WriteMessages(w io.Writer, entries []Entry) error {
-	for _, e := range entries {
-		from, to := e.Remote, e.Local
-		if e.Direction == Out {
-			from, to = to, from
-		}
-		_, err := fmt.Fprintf(w, "---- %s %s %s -> %s\n%s\n", e.At.UTC().Format("2006-01-02T15:04:05.000Z"),
-			clean(e.Kind), from, to, cleanLines(e.Message))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // marginWidth is what stands before the first lane's column: time, offset, and the spaces between.
@@ -144,7 +130,7 @@ func label(m []byte) string {
 func cseq(head []byte) (number, method string) {
 	for line := range bytes.Lines(head) {
 		name, value, found := bytes.Cut(line, []byte(":"))
-		if found && equalFold(bytes.TrimRight(name, " \t"), "CSeq") {
+		if found && sip.EqualFold(bytes.TrimRight(name, " \t"), "CSeq") {
 			fields := strings.Fields(clean(string(value)))
 			if len(fields) == 2 {
 				return fields[0], fields[1]
@@ -165,16 +151,6 @@ func clean(s string) string {
 		}
 		return r
 	}, s)
-}
-
-// cleanLines is clean for each line of a message.
-func cleanLines(m []byte) string {
-	var b strings.Builder
-	for line := range bytes.Lines(m) {
-		b.WriteString(strings.TrimRight(clean(string(line)), " "))
-		b.WriteByte('\n')
-	}
-	return b.String()
 }
 
 // cut shortens s to n characters.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"slices"
@@ -28,8 +29,9 @@ type tally struct {
 	packages                int
 	failures                []string
 	slow                    []event
-	output                  map[string]*strings.Builder // of tests that have not ended, by package and test
-	verbose                 bool
+	// output is that of what has not ended, by package and test; no test is the package itself.
+	output  map[string]*strings.Builder
+	verbose bool
 }
 
 func main() {
@@ -84,7 +86,7 @@ func (t *tally) take(e event, out io.Writer) {
 	key := e.Package + " " + e.Test
 	switch e.Action {
 	case "output", "build-output":
-		if e.Test == "" || t.verbose {
+		if e.Package == "" || t.verbose { // of the build, or of everything
 			fmt.Fprint(out, e.Output)
 			return
 		}
@@ -102,6 +104,10 @@ func (t *tally) take(e event, out io.Writer) {
 		if e.Action == "fail" {
 			t.unfinished(e.Package, out)
 			t.failures = append(t.failures, e.Package)
+		} else if b := t.output[key]; b != nil {
+			lines := strings.Split(strings.TrimRight(b.String(), "\n"), "\n")
+			fmt.Fprintln(out, lines[len(lines)-1]) // "ok", the package and the time
+			delete(t.output, key)
 		}
 		return
 	}
@@ -123,11 +129,12 @@ func (t *tally) take(e event, out io.Writer) {
 	}
 }
 
-// unfinished shows what tests said that never ended, because their program was stopped or crashed.
+// unfinished shows what a package said, and what those of its tests said that never ended, because their program was
+// stopped or crashed.
 func (t *tally) unfinished(pkg string, out io.Writer) {
-	for key, b := range t.output {
+	for _, key := range slices.Sorted(maps.Keys(t.output)) {
 		if strings.HasPrefix(key, pkg+" ") {
-			fmt.Fprint(out, b)
+			fmt.Fprint(out, t.output[key])
 			delete(t.output, key)
 		}
 	}

@@ -17,6 +17,10 @@ func TestTally(t *testing.T) {
 {"Action":"output","Package":"p","Test":"TestD","Output":"panic: in the middle\n"}
 {"Action":"output","Package":"p","Output":"FAIL\tp\t1.2s\n"}
 {"Action":"fail","Package":"p"}
+{"Action":"output","Package":"q","Output":"-test.shuffle 7\n"}
+{"Action":"output","Package":"q","Output":"PASS\n"}
+{"Action":"output","Package":"q","Output":"ok  \tq\t0.1s\n"}
+{"Action":"pass","Package":"q"}
 `
 	var out strings.Builder
 	tally := tally{output: map[string]*strings.Builder{}}
@@ -26,10 +30,11 @@ func TestTally(t *testing.T) {
 why it failed
 FAIL	p	1.2s
 panic: in the middle
+ok  	q	0.1s
 slow: 7.0 s p TestA
 FAILED: p TestB
 FAILED: p
-go test: 1 passed, 1 failed, 1 skipped in 1 packages, 3 s
+go test: 1 passed, 1 failed, 1 skipped in 2 packages, 3 s
 `
 	if got := out.String(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -130,6 +130,9 @@ func TestExportIsTheSameFileAgain(t *testing.T) {
 	if r := must(t, other, first, Options{}); r.Created != 11 {
 		t.Errorf("a fresh installation: %v", counts(r))
 	}
+	if again := export(t, other); again != first {
+		t.Errorf("a fresh installation exports\n%s\nnot\n%s", again, first)
+	}
 	view(t, other, func(tx store.Tx) {
 		tenant, err := tx.Tenants().Find(t.Context(), directory.ID{}, "default")
 		if err != nil {

@@ -11,7 +11,7 @@ import (
 // Names resolves references inside a transaction, so that what the transaction has put is found too. It remembers what
 // it has found. A failure of the store ends up in Err; the name is then taken as unknown.
 type Names struct {
-	ctx  context.Context //nolint:containedctx // lives as long as one transaction
+	ctx  context.Context // lives as long as one transaction
 	tx   store.Tx
 	ids  map[nameKey]directory.ID
 	text map[directory.ID]string
@@ -77,7 +77,7 @@ func find[T any](n *Names, k nameKey, table store.Table[T]) (directory.ID, bool)
 	var id directory.ID
 	switch {
 	case err == nil:
-		id = any(found).(directory.Object).Head().ID //nolint:forcetypeassert // tables hold objects
+		id = any(found).(directory.Object).Head().ID // tables hold objects
 	case !errors.Is(err, store.ErrNotFound) && n.err == nil:
 		n.err = err
 	}
@@ -99,7 +99,7 @@ func name[T any](n *Names, id directory.ID, table func(store.Tx) store.Table[T])
 	found, err := table(n.tx).Get(n.ctx, id)
 	switch {
 	case err == nil:
-		text = any(found).(directory.Object).Key() //nolint:forcetypeassert // tables hold objects
+		text = any(found).(directory.Object).Key() // tables hold objects
 	case !errors.Is(err, store.ErrNotFound) && n.err == nil:
 		n.err = err
 	}

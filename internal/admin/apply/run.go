@@ -15,7 +15,7 @@ const listed = 1000
 
 // run is one try at putting a file inside a transaction.
 type run struct {
-	ctx       context.Context //nolint:containedctx // lives as long as one transaction
+	ctx       context.Context // lives as long as one transaction
 	tx        store.Tx
 	names     *Names
 	options   Options

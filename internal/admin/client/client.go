@@ -112,6 +112,15 @@ func (c *Client) Decode(ctx context.Context, r Request, v any) error {
 	return nil
 }
 
+// refused reads why the server has refused, as far as it can be read; nil when it has not.
+func refused(response *http.Response) error {
+	if response.StatusCode < http.StatusMultipleChoices {
+		return nil
+	}
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20)) // what could be read is all there is to say
+	return refusal(response, body)
+}
+
 // Copy asks and writes the answer, however long, to w.
 func (c *Client) Copy(ctx context.Context, r Request, w io.Writer) error {
 	response, err := c.send(ctx, r)
@@ -119,9 +128,8 @@ func (c *Client) Copy(ctx context.Context, r Request, w io.Writer) error {
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode >= http.StatusMultipleChoices {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20)) // what could be read is all there is to say
-		return refusal(response, body)
+	if err := refused(response); err != nil {
+		return err
 	}
 	if _, err := io.Copy(w, response.Body); err != nil {
 		return fmt.Errorf("read answer of %s: %w", c.place, err)
@@ -159,9 +167,8 @@ func (c *Client) Events(ctx context.Context, query url.Values, f func(json.RawMe
 		return err
 	}
 	defer response.Body.Close()
-	if response.StatusCode >= http.StatusMultipleChoices {
-		body, _ := io.ReadAll(io.LimitReader(response.Body, 1<<20)) // what could be read is all there is to say
-		return refusal(response, body)
+	if err := refused(response); err != nil {
+		return err
 	}
 	lines := bufio.NewScanner(response.Body)
 	lines.Buffer(nil, 1<<20)

@@ -46,7 +46,7 @@ func (e *errs) add(field, code, reason string) {
 // validate appends what the object says of itself, except about fields that already are at fault.
 func (e *errs) validate(o directory.Object) directory.Errors {
 	o.SetDefaults()
-	own, _ := o.Validate().(directory.Errors) //nolint:errorlint // Validate returns Errors or nil
+	own, _ := o.Validate().(directory.Errors) // Validate returns Errors or nil
 	for _, f := range own {
 		known := slices.ContainsFunc(e.list, func(k directory.FieldError) bool { return k.Field == f.Field })
 		if !known {

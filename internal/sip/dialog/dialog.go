@@ -88,19 +88,6 @@ func FromResponse(req, res *sip.Message) (*Dialog, error) {
 	return d, err
 }
 
-// Confirm takes the route set and the target of the 2xx that confirms an early dialog: RFC 3261 §13.2.2.4.
-func (d *Dialog) Confirm(res *sip.Message) error {
-	routes, err := reversedRoutes(res)
-	if err != nil {
-		return err
-	}
-	if target, err := contact(res); err == nil {
-		d.Target = target
-	}
-	d.Routes, d.RemoteTag = routes, string(res.ToTag())
-	return nil
-}
-
 // reversedRoutes: §12.1.2: a UAC visits the Record-Route of the response in reverse.
 func reversedRoutes(res *sip.Message) ([]string, error) {
 	routes, err := recordRoutes(res)

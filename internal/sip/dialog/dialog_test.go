@@ -98,21 +98,6 @@ func TestSecure(t *testing.T) {
 	}
 }
 
-// TestConfirm: RFC 3261 §13.2.2.4: the 2xx replaces route set and target of the early dialog, and keeps the numbers.
-func TestConfirm(t *testing.T) {
-	d, err := FromResponse(invite(t), ok(t, "Contact: <sip:early@x>", "Record-Route: <sip:old;lr>"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.Request(sip.PRACK)
-	if err := d.Confirm(ok(t, "Contact: <sip:late@x>", "Record-Route: <sip:p2;lr>, <sip:p1;lr>")); err != nil {
-		t.Fatal(err)
-	}
-	if d.Target != "sip:late@x" || !slices.Equal(d.Routes, []string{"<sip:p1;lr>", "<sip:p2;lr>"}) || d.LocalSeq != 8 {
-		t.Errorf("%+v", d)
-	}
-}
-
 // TestRequest: RFC 3261 §12.2.1.1, with loose and strict routers.
 func TestRequest(t *testing.T) {
 	for _, tt := range []struct {

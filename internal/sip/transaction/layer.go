@@ -50,6 +50,7 @@ type Layer struct {
 	user     User
 	answered func(time.Duration)
 	seed     maphash.Seed
+	tags     maphash.Seed // of RequestTag: what strangers see tells nothing about the shards
 	base     time.Time
 	wake     chan struct{}
 	shards   [shardCount]shard
@@ -76,7 +77,7 @@ type Config struct {
 
 // New makes a layer. Its timers run only while Run does.
 func New(c Config) *Layer {
-	l := &Layer{timers: c.Timers.withDefaults(), user: c.User, answered: c.Answered, seed: maphash.MakeSeed(), base: time.Now(), wake: make(chan struct{}, 1)}
+	l := &Layer{timers: c.Timers.withDefaults(), user: c.User, answered: c.Answered, seed: maphash.MakeSeed(), tags: maphash.MakeSeed(), base: time.Now(), wake: make(chan struct{}, 1)}
 	for i := range l.shards {
 		s := &l.shards[i]
 		s.servers, s.clients = map[string]*Server{}, map[clientKey]*Client{}
@@ -223,7 +224,7 @@ func (l *Layer) handleNew(s *shard, f Flow, m *sip.Message, key []byte) {
 	forwarder, _ := l.user.(Forwarder)
 	if h := l.mergeKey(m); h != 0 && (forwarder == nil || !forwarder.Forwards(f)) && !l.enterMerged(tx, h) {
 		// RFC 3261 §8.2.2.2: the same request has come by another path.
-		tx.Respond(sip.NewResponse(m, 482, "", NewTag()))
+		tx.RespondOnce(sip.NewResponse(m, 482, "", tx.RequestTag()))
 		return
 	}
 	l.user.HandleRequest(tx, f, m)

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"errors"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -107,6 +108,25 @@ func (tx *Server) RespondBytes(res []byte) error {
 		}
 	}
 	return tx.event(e, res)
+}
+
+// RespondOnce sends a final response and forgets the transaction: the response is not repeated, and the request that
+// comes again is a new one. It is for requests of parties that nobody has identified, whose address may be another's:
+// nobody is made to send more than one packet for one, or to remember it.
+//
+// RFC 3261 §26.3.2.4 and §8.2.7: a single response without retransmission. RequestTag is the tag that goes with it.
+func (tx *Server) RespondOnce(b *sip.Builder) error {
+	if tx.layer.answered != nil {
+		tx.layer.answered(time.Since(tx.began))
+	}
+	err := tx.flow.Send(b.Append(nil))
+	tx.end()
+	return err
+}
+
+// RequestTag is a To tag that is the same whenever the request comes again: RFC 3261 §8.2.7.
+func (tx *Server) RequestTag() string {
+	return string(appendHex16(nil, maphash.String(tx.layer.tags, tx.key)))
 }
 
 // RespondReliably sends a provisional response and repeats it until Pracked (RFC 3262 §3). The response must carry

@@ -60,8 +60,8 @@ func copied(c directory.Change) directory.Change {
 	case *directory.Number:
 		c.After = shallow(o)
 	}
-	if o, ok := c.After.(directory.Object); ok {
-		o.SetDefaults() // clones what is shared
+	if c.After != nil {
+		c.After.SetDefaults() // clones what is shared
 	}
 	return c
 }

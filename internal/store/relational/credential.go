@@ -70,12 +70,16 @@ var errSealed = errors.New("does not open: it was sealed for another username or
 // settle completes a credential that is about to be kept: hashes for username and realm, sealed, with its date. What is
 // kept already for the same password stays as it is.
 func (t *tx) settle(c *directory.Credential, username, realm string, old *directory.Device) error {
+	var sealed []byte // what need not be sealed anew: an export that was taken over exports the same again
 	switch {
 	case c.Secret != "":
 		c.MD5, c.SHA256 = directory.HA1(username, realm, c.Secret)
 		c.HashOnly = false
 	case len(c.Sealed) > 0:
 		opened, err := t.store.open(username, realm, c.Sealed)
+		if err == nil && t.store.cfg.Keys.Current(c.Sealed) {
+			sealed = c.Sealed
+		}
 		if err != nil && old != nil && old.Username != username {
 			// The device gets another username: its hashes have to be made from the password.
 			if opened, err = t.store.open(old.Username, realm, c.Sealed); err == nil && opened.HashOnly {
@@ -106,7 +110,9 @@ func (t *tx) settle(c *directory.Credential, username, realm string, old *direct
 	if c.Since == 0 {
 		c.Since = t.now
 	}
-	c.Sealed = t.store.seal(username, realm, c)
+	if c.Sealed = sealed; sealed == nil {
+		c.Sealed = t.store.seal(username, realm, c)
+	}
 	c.Secret = ""
 	return nil
 }

@@ -1,0 +1,50 @@
+package interop
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// encrypted is a line whose device takes encrypted media only.
+func encrypted(number string) string {
+	return fmt.Sprintf("  - number: %[1]q\n    devices: [{username: %[1]q, password: secret-of-%[1]s, srtp: required}]\n", number)
+}
+
+// TestEncryptedPhones (BB-11): two phones that insist on SRTP hear each other through the relay, which has no key to
+// what it carries.
+func TestEncryptedPhones(t *testing.T) {
+	x := serve(t, setup{site: site(encrypted("101"), encrypted("102"))})
+	a := x.phone(phoneSetup{number: "101", transport: "udp", hz: toneA, mediaenc: "srtp-mand"})
+	b := x.phone(phoneSetup{number: "102", transport: "udp", hz: toneB, mediaenc: "srtp-mand"})
+	x.registered(2)
+	connect(a, b, "102")
+	const talk = 4 * time.Second
+	time.Sleep(talk)
+	disconnect(a, b)
+	a.hears(toneB, toneA, talk-time.Second)
+	b.hears(toneA, toneB, talk-time.Second)
+	for _, l := range x.record().Legs {
+		if l.Crypto == nil || *l.Crypto != "sdes" {
+			t.Errorf("leg of %s: crypto %v", *l.Device, l.Crypto)
+		}
+	}
+}
+
+// TestPlainIsRefused (BB-11): a device with srtp: required takes no plain call, and makes none.
+func TestPlainIsRefused(t *testing.T) {
+	x := serve(t, setup{site: site(encrypted("101"), registering("102"))})
+	a := x.phone(phoneSetup{number: "101", transport: "udp", hz: toneA})
+	b := x.phone(phoneSetup{number: "102", transport: "udp", hz: toneB})
+	x.registered(2)
+	for _, call := range []struct {
+		from *phone
+		to   string
+	}{{a, "102"}, {b, "101"}} {
+		call.from.tell("dial", "sip:"+call.to+"@"+host)
+		if e := call.from.expect("CALL_CLOSED", 10*time.Second); !strings.Contains(e.Param, "488") {
+			t.Errorf("call to %s ended with %q, want 488", call.to, e.Param)
+		}
+	}
+}
