@@ -8,6 +8,7 @@ import (
 
 	"dialtone/internal/config"
 	"dialtone/internal/network"
+	"dialtone/internal/sip"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/softphone"
 )
@@ -115,4 +116,69 @@ func TestStrangersAtListenersWithoutState(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An exchange and a proxy in one server share the bindings: a phone that is registered with the one is reached by the
+// other, over the path of its registration, and what follows in the dialog comes to the proxy.
+func TestProxyBesideAnExchange(t *testing.T) {
+	beside := func(c *config.Config) {
+		var l config.SIPListener
+		if err := l.UnmarshalText([]byte("udp://[::]:5070?role=proxy")); err != nil {
+			t.Fatal(err)
+		}
+		c.SIP.Listen = append(c.SIP.Listen, l)
+	}
+	inLab(t, Options{Seed: 34, Configure: beside}, func(t *testing.T, lab *Lab) {
+		b := lab.Phone("102")
+		caller := netip.MustParseAddrPort("10.9.9.9:5060")
+		pc, err := lab.Net.Host(caller.Addr()).ListenPacket(caller, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer pc.Close()
+		send := func(method, uri, routes, to string, cseq string) {
+			text := method + " " + uri + " SIP/2.0\nVia: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bK" + method + "\n" + routes +
+				"From: <sip:x@elsewhere.example>;tag=1\nTo: " + to + "\nCall-ID: c\nCSeq: " + cseq + " " + method +
+				"\nContact: <sip:x@10.9.9.9>\nMax-Forwards: 70\nContent-Length: 0\n\n"
+			if err := pc.WriteTo([]byte(strings.ReplaceAll(text, "\n", "\r\n")), netip.MustParseAddrPort("10.0.0.1:5070")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		receive := func(prefix string) *sip.Message {
+			for {
+				in := []network.Packet{{Data: make([]byte, 4096)}}
+				if _, err := pc.ReadBatch(in); err != nil {
+					t.Fatal(err)
+				}
+				m := &sip.Message{}
+				if err := m.Parse(in[0].Data); err != nil {
+					t.Fatal(err)
+				}
+				if strings.HasPrefix(string(m.Bytes()), prefix) {
+					return m
+				}
+				if m.Status() >= 300 {
+					t.Fatalf("got\n%s", m.Bytes())
+				}
+			}
+		}
+		send("OPTIONS", "sip:102@10.0.0.1:5070", "", "<sip:102@10.0.0.1:5070>", "1")
+		receive("SIP/2.0 200 ")
+		send("INVITE", "sip:102@10.0.0.1:5070", "", "<sip:102@10.0.0.1:5070>", "2") // without a description: the phone offers
+		ok := receive("SIP/2.0 200 ")
+		route, _ := ok.Header(sip.HRecordRoute)
+		if !strings.Contains(string(route), "@10.0.0.1:5070;lr>") {
+			t.Errorf("Record-Route %s", route)
+		}
+		to, _ := ok.Header(sip.HTo)
+		contact, _ := ok.Header(sip.HContact)
+		target, err := sip.ParseAddress(contact)
+		if err != nil {
+			t.Fatal(err)
+		}
+		send("ACK", target.URI.String(), "Route: "+string(route)+"\n", string(to), "2")
+		send("BYE", target.URI.String(), "Route: "+string(route)+"\n", string(to), "3")
+		receive("SIP/2.0 200 ")
+		lab.Ended(b.Called())
+	})
 }
