@@ -225,6 +225,9 @@ func (r *relay) handle(h *happening) {
 // aim makes the target set: RFC 3261 §16.5.
 func (r *relay) aim(d destination) refusal {
 	r.fork.invite = r.m.Method() == sip.INVITE
+	if r.breadth < 1 {
+		return refusal{status: 440}
+	}
 	if r.c.next != nil || r.c.has || d.tenant == nil {
 		r.add([]way{onward(&r.c, d)}, 0)
 		return refusal{}

@@ -275,6 +275,10 @@ func TestMaxBreadthExceeded(t *testing.T) {
 			}
 			o.invite("1", "Max-Breadth: "+mode.breadth)
 			o.fail(o.caller.expect(mode.want), "1")
+			if mode.breadth == "0" { // not for one branch either
+				o.caller.send(at(us), o.caller.request("MESSAGE", "sip:x@192.0.2.11", "2", "Call-ID: 2", "Max-Breadth: 0"))
+				o.caller.expect("440 ")
+			}
 		})
 	}
 }
