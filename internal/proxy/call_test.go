@@ -125,11 +125,11 @@ func (p *party) inside(method string, ok *sip.Message, cseq uint32) *sip.Builder
 }
 
 // callThroughTwoProxies plays n calls of RFC 3665 §3.2: alice of atlanta by her proxy and that of biloxi to bob.
-func callThroughTwoProxies(t *testing.T, c network.Conditions, n int) {
+func callThroughTwoProxies(t *testing.T, mode string, c network.Conditions, n int) {
 	inWorld(t, c, func(w *world) {
 		const one, two = "192.0.2.111", "192.0.2.222"
-		w.node(setup{addr: one, domain: "atlanta.example.com", mode: "proxy", hops: map[string]string{"biloxi.example.com": "sip:" + two}})
-		biloxi := w.node(setup{addr: two, domain: "biloxi.example.com", mode: "proxy", lines: []string{"bob"}})
+		w.node(setup{addr: one, domain: "atlanta.example.com", mode: mode, hops: map[string]string{"biloxi.example.com": "sip:" + two}})
+		biloxi := w.node(setup{addr: two, domain: "biloxi.example.com", mode: mode, lines: []string{"bob"}})
 		alice, bob := w.party("192.0.2.101"), w.party("192.0.2.201")
 		biloxi.bind("bob", location.Binding{Contact: "sip:bob@192.0.2.201"})
 		flow, err := alice.transport.Connect(transport.Target{Kind: transport.UDP, Addr: at(one)})

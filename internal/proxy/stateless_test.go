@@ -285,10 +285,14 @@ func TestMaxBreadthExceeded(t *testing.T) {
 
 // RFC 3665 §3.2: a call through two proxies, each of which stays on the path.
 func TestRFC3665CallThroughTwoProxies(t *testing.T) {
-	callThroughTwoProxies(t, network.Conditions{}, 1)
+	callThroughTwoProxies(t, "proxy", network.Conditions{}, 1)
 }
 
 // 10 % of the messages are lost on every hop; every call is answered and ended all the same.
 func TestCallsThroughTwoProxiesWithLoss(t *testing.T) {
-	callThroughTwoProxies(t, network.Conditions{Loss: 0.1, Delay: 5 * time.Millisecond}, 100)
+	for _, mode := range []string{"proxy", "stateless"} {
+		t.Run(mode, func(t *testing.T) {
+			callThroughTwoProxies(t, mode, network.Conditions{Loss: 0.1, Delay: 5 * time.Millisecond}, 100)
+		})
+	}
 }
