@@ -30,6 +30,7 @@ type setup struct {
 	sip   string // more lines of the [sip] section
 	in    string // network namespace; "" = that of the test
 	ports int    // RTP ports; 0 = 400
+	role  string // of the listeners; "" = exchange
 }
 
 // server is one running exchange.
@@ -50,6 +51,9 @@ func serve(t *testing.T, s setup) *server {
 	if s.ports == 0 {
 		s.ports = 400
 	}
+	if s.role == "" {
+		s.role = "exchange"
+	}
 	x := &server{t: t, in: s.in, dir: t.TempDir()}
 	first := freePorts(t, 3+s.ports)
 	x.sip, x.tls, x.http = first, first+1, first+2
@@ -58,13 +62,13 @@ func serve(t *testing.T, s setup) *server {
 	x.config = filepath.Join(t.TempDir(), "dialtone.toml")
 	write(t, x.config, fmt.Sprintf(`data = %q
 [sip]
-listen = ["udp://%[2]s:%[3]d", "tcp://%[2]s:%[3]d", "tls://%[2]s:%[4]d"]
+listen = ["udp://%[2]s:%[3]d?role=%[9]s", "tcp://%[2]s:%[3]d?role=%[9]s", "tls://%[2]s:%[4]d?role=%[9]s"]
 %[5]s
 [rtp]
 ports = "%[6]d-%[7]d"
 [http]
 listen = ["http://%[2]s:%[8]d"]
-`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http))
+`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role))
 	x.boot()
 	if s.site != "" {
 		x.apply(s.site)

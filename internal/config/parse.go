@@ -288,11 +288,6 @@ func (c *Config) Unsupported() Errors {
 	if len(c.H323.Listen) > 0 {
 		refuse("h323.listen", "this version has no H.323 gateway; leave it empty")
 	}
-	for _, l := range c.SIP.Listen {
-		if l.Role != Exchange && l.Role != Registrar {
-			refuse("sip.listen", "%s: this version has no %s", l, l.Role)
-		}
-	}
 	for _, l := range c.HTTP.Listen {
 		if !l.Chosen {
 			continue

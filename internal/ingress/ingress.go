@@ -22,6 +22,7 @@ import (
 	"dialtone/internal/guard"
 	"dialtone/internal/location"
 	"dialtone/internal/metrics"
+	"dialtone/internal/proxy"
 	"dialtone/internal/registrar"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transaction"
@@ -35,6 +36,8 @@ type Listener struct {
 	Algorithms []digest.Algorithm
 	// RegistrarOnly takes REGISTER and OPTIONS and nothing else.
 	RegistrarOnly bool
+	// Forwarding says how requests are sent on; None: they are taken.
+	Forwarding Forwarding
 }
 
 // Config is everybody who is asked.
@@ -47,6 +50,7 @@ type Config struct {
 	Endpoint     *sipleg.Endpoint
 	Exchange     *exchange.Exchange
 	Transactions *transaction.Layer
+	Proxy        *proxy.Proxy // nil where no listener forwards
 	Metrics      *metrics.Metrics
 	Listeners    map[string]Listener // by transport.Flow.Role
 	UserAgent    string              // for Server
@@ -90,6 +94,9 @@ func (i *Ingress) HandleMessage(f *transport.Flow, m *sip.Message) {
 			return // a scanner learns nothing, not even that somebody is here
 		}
 	}
+	if i.Proxy != nil && i.withoutState(f, m) {
+		return
+	}
 	i.Transactions.HandleMessage(f, m)
 }
 
@@ -131,6 +138,9 @@ func (i *Ingress) HandleRequest(tx *transaction.Server, tf transaction.Flow, m *
 	}
 	listener := i.Listeners[f.Role()]
 	switch {
+	case listener.Forwarding != None && !i.Proxy.Registers(m):
+		i.Proxy.HandleRequest(tx, f, m)
+		return
 	case m.Method() == sip.ACK: // for a 2xx: it belongs to a leg, or to nothing
 		i.Endpoint.HandleRequest(nil, m)
 		return
@@ -167,6 +177,10 @@ func (i *Ingress) HandleRequest(tx *transaction.Server, tf transaction.Flow, m *
 
 // HandleCancel implements transaction.User.
 func (i *Ingress) HandleCancel(tx *transaction.Server, m *sip.Message) {
+	if i.Forwards(tx.Flow()) {
+		i.Proxy.HandleCancel(tx, m)
+		return
+	}
 	i.Endpoint.HandleCancel(tx, m)
 }
 
@@ -233,7 +247,8 @@ func (i *Ingress) unsupported(tx *transaction.Server, m *sip.Message) bool {
 // identify asks who a request is from, and answers it when that is not known.
 func (i *Ingress) identify(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) (auth.Result, bool) {
 	now := time.Now()
-	r := auth.Request{Message: m, Source: m.Received, Snapshot: i.Directory.Snapshot(), Algorithms: l.Algorithms, Now: now}
+	r := auth.Request{Message: m, Source: m.Received, Snapshot: i.Directory.Snapshot(), Algorithms: l.Algorithms,
+		Proxy: l.Forwarding != None, Now: now}
 	who := i.Auth.Identify(&r)
 	if who.Failed {
 		i.Guard.AuthFailed(f.Remote(), now)

@@ -88,6 +88,7 @@ type Server struct {
 	resolver     *transport.Resolver
 	endpoint     *sipleg.Endpoint
 	exchange     *exchange.Exchange
+	forwarders   []forwarder // listeners that forward
 	metrics      *metrics.Metrics
 	admin        *admin.Server
 	tls          *tls.Config // made when the first listener needs it
@@ -265,6 +266,9 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	}
 	s.resolver = transport.NewResolver(transport.ResolverConfig{DNS: s.options.DNS})
 	s.onClose(func() error { s.resolver.Close(); return nil })
+	if pipeline.Proxy, err = s.buildProxy(pipeline); err != nil {
+		return err
+	}
 	s.transport, err = transport.New(transport.Config{
 		Network: s.options.Network, Listeners: listeners, Handler: pipeline, Admit: pipeline.Admit, Tap: s.tap,
 		Advertise: s.advertise, Log: s.log,
@@ -272,6 +276,7 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	s.noteForwarders()
 	s.onClose(func() error { s.transport.Close(); s.background.Wait(); return nil })
 	return nil
 }
@@ -292,7 +297,7 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 		if len(algorithms) == 0 {
 			algorithms = c.SIP.Digest
 		}
-		offer := ingress.Listener{RegistrarOnly: l.Role == config.Registrar}
+		offer := ingress.Listener{RegistrarOnly: l.Role == config.Registrar, Forwarding: forwarding(l.Role)}
 		for _, a := range algorithms {
 			offer.Algorithms = append(offer.Algorithms, digest.ParseAlgorithm(a))
 		}

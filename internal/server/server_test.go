@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dialtone/internal/config"
+	"dialtone/internal/ingress"
 	"dialtone/internal/network"
 	"dialtone/internal/softphone"
 )
@@ -52,12 +53,37 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// TestRoleThatDoesNothing: a listener that would be ignored is refused.
-func TestRoleThatDoesNothing(t *testing.T) {
-	c := small(t)
-	c.SIP.Listen[0].Role = config.Proxy
-	if _, err := New(t.Context(), Options{Config: c, Getenv: noEnv}); err == nil || !strings.Contains(err.Error(), "proxy") {
-		t.Errorf("error %v", err)
+// TestRoles: each role is what the request pipeline is told, and those that forward share one proxy.
+func TestRoles(t *testing.T) {
+	for role, want := range map[config.Role]ingress.Listener{
+		config.Exchange: {}, config.Registrar: {RegistrarOnly: true}, config.Proxy: {Forwarding: ingress.Stateful},
+		config.Stateless: {Forwarding: ingress.Stateless}, config.Redirect: {Forwarding: ingress.Redirect},
+	} {
+		c := small(t)
+		for i := range c.SIP.Listen {
+			c.SIP.Listen[i].Role = role
+		}
+		s, err := New(t.Context(), Options{Config: c, Getenv: noEnv})
+		if err != nil {
+			t.Fatal(err)
+		}
+		offers := map[string]ingress.Listener{}
+		if _, err := s.listeners(offers); err != nil {
+			t.Fatal(err)
+		}
+		for name, got := range offers {
+			if got.RegistrarOnly != want.RegistrarOnly || got.Forwarding != want.Forwarding {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		if got := len(s.forwarders) > 0; got != (want.Forwarding != ingress.None) {
+			t.Errorf("%s: forwards: %v", role, got)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		stop()
+		if err := s.Run(ctx); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

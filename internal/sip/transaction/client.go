@@ -62,8 +62,12 @@ func (l *Layer) Request(b *sip.Builder, f Flow, h ClientHandler) (*Client, error
 }
 
 func (l *Layer) start(key clientKey, b *sip.Builder, f Flow, h ClientHandler) (*Client, error) {
-	c := &Client{began: time.Now(), layer: l, shard: &l.shards[key.id&(shardCount-1)], key: key, flow: f, method: b.Method(), handler: h,
-		kind: ClientOther, state: Trying, request: b.Append(nil)}
+	return l.startBytes(key, b.Method(), b.Append(nil), f, h)
+}
+
+func (l *Layer) startBytes(key clientKey, method sip.Method, request []byte, f Flow, h ClientHandler) (*Client, error) {
+	c := &Client{began: time.Now(), layer: l, shard: &l.shards[key.id&(shardCount-1)], key: key, flow: f, method: method, handler: h,
+		kind: ClientOther, state: Trying, request: request}
 	if c.method == sip.INVITE {
 		c.kind, c.state = ClientInvite, Calling
 	}

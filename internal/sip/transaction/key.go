@@ -62,8 +62,15 @@ func appendHex16(dst []byte, v uint64) []byte {
 }
 
 func clientKeyOf(branch []byte, cancel bool) (clientKey, bool) {
-	if len(branch) != len(branchPrefix)+16 || string(branch[:len(branchPrefix)]) != branchPrefix {
+	const length = len(branchPrefix) + 16
+	if len(branch) < length || string(branch[:len(branchPrefix)]) != branchPrefix {
 		return clientKey{}, false
+	}
+	if len(branch) > length { // a part of somebody above, see AppendBranch
+		if branch[length] != '.' {
+			return clientKey{}, false
+		}
+		branch = branch[:length]
 	}
 	var id uint64
 	for _, c := range branch[len(branchPrefix):] {

@@ -221,7 +221,8 @@ func (l *Layer) handleNew(s *shard, f Flow, m *sip.Message, key []byte) {
 	if !l.enter(tx) {
 		return // the same request on another worker was quicker
 	}
-	if h := l.mergeKey(m); h != 0 && !l.enterMerged(tx, h) {
+	forwarder, _ := l.user.(Forwarder)
+	if h := l.mergeKey(m); h != 0 && (forwarder == nil || !forwarder.Forwards(f)) && !l.enterMerged(tx, h) {
 		// RFC 3261 §8.2.2.2: the same request has come by another path.
 		tx.RespondOnce(sip.NewResponse(m, 482, "", tx.RequestTag()))
 		return

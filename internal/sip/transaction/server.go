@@ -198,6 +198,10 @@ func (tx *Server) event(e Event, res []byte) error {
 		}
 	}
 	tx.act(act, changed)
+	if e == Provisional && tx.kind == ServerInvite && act&Send != 0 {
+		// RFC 3261 §13.3.1.1: a callee that rings for long says so every minute.
+		tx.lifeDue = tx.layer.set(tx.shard, &tx.life, unanswered)
+	}
 	if changed && e != Provisional && act&Send != 0 && tx.layer.answered != nil {
 		tx.layer.answered(time.Since(tx.began))
 	}

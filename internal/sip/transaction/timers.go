@@ -43,6 +43,6 @@ func (t Timers) retry(k Kind, n int) time.Duration {
 	return d
 }
 
-// unanswered is how long a server transaction waits for its user at most: beyond timer C of any proxy and any ringing
-// time. It only bounds what a fault of the user can cost.
+// unanswered is how long a server transaction waits for its user at most, since the last provisional response: beyond
+// timer C of any proxy. It only bounds what a fault of the user can cost.
 const unanswered = 10 * time.Minute

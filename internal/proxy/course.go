@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"dialtone/internal/sip"
+)
+
+// course is what the routes of a request say: RFC 3261 §16.4. Its slices point into the message.
+type course struct {
+	uri     []byte // the Request-URI in force
+	target  sip.URI
+	pop     int    // Route values at the top that are ours
+	popLast bool   // the last Route value was the Request-URI (a strict router was before us)
+	next    []byte // URI of the first Route value that is not ours; nil: there is none
+	loose   bool   // next has lr
+	// flow is the flow token of the last Route value of ours: the way to the next hop (RFC 5626 §5.3); empty when it has none.
+	flow [flowTokenLen]byte
+	has  bool // flow is there
+	// vouched: this proxy has let the dialog in, or has sent this very request here itself.
+	vouched bool
+}
+
+// read checks a request as RFC 3261 §16.3 asks for and reads its routes. It reports a refusal with a status other than 0.
+func (p *Proxy) read(m *sip.Message) (c course, no refusal) {
+	c.uri = m.RequestURI()
+	var err error
+	if c.target, err = sip.ParseURI(c.uri); err != nil {
+		return c, refusal{400, "Bad URI"}
+	}
+	if c.target.IsSIP() && p.sealed(&c, &c.target, m) {
+		// §16.4: a strict router has put our Record-Route into the Request-URI; the real one is the last Route.
+		if last := lastRoute(m); last.IsSIP() {
+			c.uri, c.target, c.popLast = last.Raw, last, true
+		}
+	}
+	// §16.3 item 2.
+	if c.target.Scheme == sip.SchemeOther {
+		return c, refusal{status: 416}
+	}
+	if no := p.readRoutes(&c, m); no.status != 0 {
+		return c, no
+	}
+	if via, err := m.Via(); err == nil && p.Local != nil && p.Local(m.Received.Addr()) {
+		if _, ours := p.Key.made(via.Branch, m.CallID()); ours {
+			c.vouched = true
+		}
+	}
+	// §16.3 item 3. An OPTIONS for us is answered by whoever asks course.ours first.
+	if n, ok := m.MaxForwards(); ok && n == 0 && !(m.Method() == sip.OPTIONS && p.ours(&c)) {
+		return c, refusal{status: 483}
+	}
+	// §16.3 item 5: no extension that a proxy must know is known here. §9.1, §17.1.1.3: neither ACK nor CANCEL is refused for it.
+	if m.Has(sip.HProxyRequire) && m.Method() != sip.ACK && m.Method() != sip.CANCEL {
+		return c, refusal{status: 420}
+	}
+	return c, refusal{}
+}
+
+// readRoutes takes our own values off the top of Route.
+func (p *Proxy) readRoutes(c *course, m *sip.Message) refusal {
+	total := 0
+	if c.popLast {
+		for e := m.Elements(sip.HRoute); e.Next(); {
+			total++
+		}
+	}
+	at := 0
+	for e := m.Elements(sip.HRoute); e.Next(); at++ {
+		if c.popLast && at == total-1 {
+			break
+		}
+		a, err := e.Address()
+		if err != nil || !a.URI.IsSIP() {
+			return refusal{400, "Bad Route"}
+		}
+		if !p.sealed(c, &a.URI, m) && !p.isOwn(&a.URI) {
+			c.next = a.URI.Raw
+			_, c.loose = a.URI.Param("lr")
+			break
+		}
+		c.pop++
+	}
+	return refusal{}
+}
+
+// sealed reports whether a URI has a token of ours for this request, and notes what it says.
+func (p *Proxy) sealed(c *course, u *sip.URI, m *sip.Message) bool {
+	if len(u.User) == 0 {
+		return false
+	}
+	var room [flowTokenLen]byte
+	flow, ok := p.Key.readToken(room[:0], u.User, m.CallID())
+	if !ok {
+		return false
+	}
+	c.vouched = true
+	if c.has = len(flow) == flowTokenLen; c.has {
+		copy(c.flow[:], flow)
+	}
+	return true
+}
+
+func (p *Proxy) isOwn(u *sip.URI) bool { return p.Own != nil && u.IsSIP() && p.Own(u.Host, u.Port) }
+
+// ours reports whether the request is for this server itself: no user, and nowhere else to go.
+func (p *Proxy) ours(c *course) bool {
+	return c.next == nil && c.target.IsSIP() && len(c.target.User) == 0 &&
+		(p.isOwn(&c.target) || p.Directory.Snapshot().TenantByDomain(text(c.target.Host)) != nil)
+}
+
+// lastRoute is the URI of the last Route value; the zero value when there is none.
+func lastRoute(m *sip.Message) (u sip.URI) {
+	for e := m.Elements(sip.HRoute); e.Next(); {
+		a, err := e.Address()
+		if err != nil {
+			return sip.URI{}
+		}
+		u = a.URI
+	}
+	return u
+}
+
+// Registers reports whether a REGISTER is for one of our domains, and so for our registrar rather than to be forwarded.
+func (p *Proxy) Registers(m *sip.Message) bool {
+	if m.Method() != sip.REGISTER {
+		return false
+	}
+	c, no := p.read(m)
+	return no.status == 0 && c.next == nil && p.destinationOf(&c).tenant != nil
+}

@@ -1,0 +1,353 @@
+package proxy
+
+import (
+	"errors"
+	"sync"
+
+	"dialtone/internal/location"
+	"dialtone/internal/sip"
+	"dialtone/internal/sip/transaction"
+	"dialtone/internal/sip/transport"
+)
+
+// HandleRequest forwards a request with a transaction on each side: RFC 3261 §16.2. tx is nil for an ACK that belongs to
+// no transaction: one for a 2xx.
+func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.Message) {
+	if tx == nil {
+		p.HandleACK(f, m)
+		return
+	}
+	m = m.Clone() // whatever comes of it needs it until the last response
+	c, no := p.read(m)
+	if no.status == 0 && p.ours(&c) {
+		no = own(m)
+	}
+	if no.status == 0 && p.Key.looped(m, p.Key.loopPart(f.Role(), &c, m)) {
+		p.Stats.Loops.Add(1)
+		no = refusal{status: 482}
+	}
+	d := destination{}
+	if no.status == 0 {
+		d = p.destinationOf(&c)
+		if !p.permitted(tx, f, m, &c, d, &no) {
+			return
+		}
+	}
+	if no.status == 0 && m.Method() == sip.INVITE {
+		p.trying(tx, m)
+	}
+	r := &relay{p: p, tx: tx, in: f, m: m, c: c, breadth: breadthOf(m.Uint(sip.HMaxBreadth))}
+	if no.status == 0 {
+		no = r.aim(d)
+	}
+	if no.status != 0 {
+		p.reply(tx, f, m, no)
+		return
+	}
+	tx.SetHandler(r)
+	r.happen(happening{kind: began})
+}
+
+// HandleACK sends the ACK for a 2xx on: RFC 3261 §16.11 tells how, for there is no transaction. It is never refused; what
+// may not pass is dropped.
+func (p *Proxy) HandleACK(f *transport.Flow, m *sip.Message) {
+	c, no := p.read(m)
+	if no.status != 0 || p.ours(&c) {
+		return
+	}
+	if d := p.destinationOf(&c); permissionFor(&c, d, false) == granted || p.Door.Knows(f, m) {
+		_ = p.pass(f, m, &c, d)
+	}
+}
+
+// HandleCancel passes the CANCEL of an INVITE on to all its branches: RFC 3261 §16.10. The CANCEL itself has been answered.
+//
+// Deviation: §16.10 wants a CANCEL without a response context forwarded statelessly; the transactions answer it with 481,
+// for no element behind us could match it to a branch of ours.
+func (p *Proxy) HandleCancel(tx *transaction.Server, m *sip.Message) {
+	r, ok := tx.Handler().(*relay)
+	if !ok {
+		return
+	}
+	reason := ""
+	if v, ok := m.Header(sip.HReason); ok { // RFC 3326 §2: why travels with it
+		reason = string(v)
+	}
+	r.happen(happening{kind: cancelled, reason: reason})
+}
+
+// permitted asks for the permission of a request, and answers it when there is none.
+func (p *Proxy) permitted(tx *transaction.Server, f *transport.Flow, m *sip.Message, c *course, d destination, no *refusal) bool {
+	if m.Method() == sip.REGISTER {
+		if d.hop == "" && !c.vouched && !p.Door.Knows(f, m) {
+			*no = refusal{403, "Not Relayed"}
+		}
+		return true
+	}
+	return permissionFor(c, d, !c.vouched && p.claimsToBeOurs(m)) == granted || p.Door.Identify(tx, f, m)
+}
+
+// trying: RFC 3261 §16.2: 100 at once, so that the client stops sending the INVITE again.
+func (p *Proxy) trying(tx *transaction.Server, m *sip.Message) {
+	s := p.scratch()
+	defer p.free(s)
+	_ = tx.Respond(s.builder.Response(m, 100, "", ""))
+}
+
+// relay is the response context of one request (RFC 3261 §16.7): its fork, and what carries out the fork's orders.
+type relay struct {
+	p       *Proxy
+	tx      *transaction.Server
+	in      *transport.Flow
+	m       *sip.Message // a copy of the request
+	c       course
+	breadth int  // incoming Max-Breadth
+	share   int  // of each branch that is running
+	located bool // the targets are bindings
+
+	mu    sync.Mutex // guards queue and busy
+	queue []happening
+	busy  bool
+
+	// Of whoever is busy:
+	fork    fork
+	targets []target
+	early   []early // dialogs that provisional responses have begun
+	reason  string  // of the client's CANCEL
+}
+
+// target is one user agent and the ways that lead to it, beside the attempt of the same number in the fork.
+type target struct {
+	ways     []way
+	uri      []byte             // the URI whose addresses are next
+	resolve  []transport.Target // and these addresses
+	last     transport.Target   // in use; the zero value for a flow
+	way      *way               // in use
+	branch   *branch            // in use; nil: none, or the DNS is being asked
+	answer   *sip.Message       // the final response, a copy
+	answered bool               // more than 100 has come by the way in use: no other way is tried
+}
+
+// branch is one copy of the request under way.
+type branch struct {
+	r      *relay
+	target int
+	client *transaction.Client
+	alarm  *transaction.Alarm // timer C
+	over   bool
+}
+
+// early is a dialog of a branch that has no final response yet.
+type early struct {
+	branch *branch
+	tag    string
+}
+
+// kind of a happening.
+type kind uint8
+
+const (
+	began kind = iota
+	responded
+	failed
+	resolved
+	cancelled
+	timedOut // timer C
+)
+
+// happening is an event of a relay.
+type happening struct {
+	kind    kind
+	branch  *branch
+	client  *transaction.Client
+	m       *sip.Message
+	target  int
+	targets []transport.Target
+	reason  string
+	status  int // that stands for a failure
+}
+
+// happen works off an event, and those that come meanwhile. Whoever finds the relay busy leaves his event there and goes.
+func (r *relay) happen(h happening) {
+	r.mu.Lock()
+	if r.busy {
+		if h.m != nil {
+			h.m = h.m.Clone()
+		}
+		r.queue = append(r.queue, h)
+		r.mu.Unlock()
+		return
+	}
+	r.busy = true
+	for {
+		r.mu.Unlock()
+		r.handle(&h)
+		r.mu.Lock()
+		if len(r.queue) == 0 {
+			r.busy, r.queue = false, nil
+			r.mu.Unlock()
+			return
+		}
+		h = r.queue[0]
+		r.queue = r.queue[1:]
+	}
+}
+
+func (r *relay) handle(h *happening) {
+	switch h.kind {
+	case began:
+		r.carryOut(r.fork.begin(), nil)
+	case responded:
+		h.branch.client = h.client
+		r.response(h.branch, h.m)
+	case failed:
+		r.failure(h.branch, h.status)
+	case resolved:
+		t := &r.targets[h.target]
+		t.resolve = h.targets
+		if r.fork.attempts[h.target].cancelled || r.fork.cancelled {
+			r.settle(h.target, 487, nil)
+			return
+		}
+		if !r.advance(h.target) {
+			r.settle(h.target, r.unreachable(), nil)
+		}
+	case cancelled:
+		r.reason = h.reason
+		r.carryOut(r.fork.onCancel(), nil)
+	case timedOut:
+		if !h.branch.over && r.targets[h.branch.target].branch == h.branch {
+			r.carryOut(r.fork.onTimerC(h.branch.target), nil)
+		}
+	}
+}
+
+// aim makes the target set: RFC 3261 §16.5.
+func (r *relay) aim(d destination) refusal {
+	r.fork.invite = r.m.Method() == sip.INVITE
+	if r.breadth < 1 {
+		return refusal{status: 440}
+	}
+	if r.c.next != nil || r.c.has || d.tenant == nil {
+		r.add([]way{onward(&r.c, d)}, 0)
+		return refusal{}
+	}
+	bindings, static, no := r.p.located(nil, nil, d, &r.c.target)
+	if no.status != 0 {
+		return no
+	}
+	r.located = true
+	agents := location.Targets(bindings)
+	q, group := uint16(1001), -1
+	add := func(ways []way) {
+		if ways[0].q != q {
+			q = ways[0].q
+			group++
+		}
+		r.add(ways, group)
+	}
+	for i := range static { // their q is 1, and no agent's is more
+		add(static[i : i+1 : i+1])
+	}
+	for _, agent := range agents {
+		ways := make([]way, len(agent))
+		for i := range agent {
+			ways[i] = wayTo(&agent[i])
+			ways[i].q = agent[0].Q
+		}
+		add(ways)
+	}
+	// RFC 5393 §5.3.3: not enough for the largest parallel fork.
+	counts := make([]int, group+1)
+	for _, a := range r.fork.attempts {
+		if counts[a.group]++; share(r.breadth, counts[a.group]) < 1 {
+			return refusal{status: 440}
+		}
+	}
+	return refusal{}
+}
+
+// unreachable is the status of a target without a way: a line's phone that is not there now, or a domain that has no
+// address.
+func (r *relay) unreachable() int {
+	if r.located {
+		return 480
+	}
+	return 502
+}
+
+func (r *relay) add(ways []way, group int) {
+	r.targets = append(r.targets, target{ways: ways})
+	r.fork.attempts = append(r.fork.attempts, attempt{group: group})
+}
+
+// carryOut does what the fork orders. m is the response at hand.
+func (r *relay) carryOut(o orders, m *sip.Message) {
+	if o.forward && m != nil {
+		r.forward(m)
+	}
+	for _, i := range o.cancel {
+		r.cancel(i)
+	}
+	if len(o.start) > 0 {
+		r.share = share(r.breadth, len(o.start))
+	}
+	for _, i := range o.start {
+		if !r.advance(i) {
+			r.settle(i, r.unreachable(), nil)
+		}
+	}
+	if o.finish {
+		r.finish()
+	}
+}
+
+// settle gives an attempt its final status.
+func (r *relay) settle(i, status int, m *sip.Message) {
+	r.carryOut(r.fork.onFinal(i, status), m)
+}
+
+// cancel gives the branch of an attempt up.
+func (r *relay) cancel(i int) {
+	b := r.targets[i].branch
+	if b == nil { // the DNS is being asked; what it says does not matter any more
+		r.settle(i, 487, nil)
+		return
+	}
+	reason := r.reason
+	if !r.fork.cancelled {
+		reason = r.cancelReason(i)
+	}
+	b.client.Cancel(reason)
+}
+
+// cancelReason is the value of Reason (RFC 3326 §2) for a loser.
+func (r *relay) cancelReason(i int) string {
+	switch {
+	case r.fork.attempts[i].expired:
+		return `SIP;cause=408;text="Request Timeout"`
+	case r.fork.answered/100 == 2:
+		return `SIP;cause=200;text="Call completed elsewhere"`
+	}
+	return `SIP;cause=600;text="Busy Everywhere"`
+}
+
+// HandleUnacknowledged implements transaction.ServerHandler; the ACK of a 2xx is no concern of a proxy.
+func (r *relay) HandleUnacknowledged(*transaction.Server) {}
+
+// HandleResponse implements transaction.ClientHandler.
+func (b *branch) HandleResponse(c *transaction.Client, m *sip.Message) {
+	b.r.happen(happening{kind: responded, branch: b, client: c, m: m})
+}
+
+// HandleFailure implements transaction.ClientHandler. §16.9: a time-out is a 408, a failure of the transport a 503; of a
+// phone that is not reached it says 480, for neither this server nor the next one is out of order.
+func (b *branch) HandleFailure(c *transaction.Client, err error) {
+	status := 408
+	if errors.Is(err, transaction.ErrTransport) {
+		if status = 503; b.r.located {
+			status = 480
+		}
+	}
+	b.r.happen(happening{kind: failed, branch: b, client: c, status: status})
+}
