@@ -288,11 +288,13 @@ func TestRFC3665CallThroughTwoProxies(t *testing.T) {
 	callThroughTwoProxies(t, "proxy", network.Conditions{}, 1)
 }
 
-// 10 % of the messages are lost on every hop; every call is answered and ended all the same.
+// Messages are lost on every hop; every call is answered and ended all the same. A stateful proxy repeats them hop by
+// hop. Without state the ends alone repeat, over three hops: at 10 % a BYE and its answer would fail one time in two, and
+// eleven of them one time in 4,000 calls, so less is asked of that.
 func TestCallsThroughTwoProxiesWithLoss(t *testing.T) {
-	for _, mode := range []string{"proxy", "stateless"} {
+	for mode, loss := range map[string]float64{"proxy": 0.1, "stateless": 0.03} {
 		t.Run(mode, func(t *testing.T) {
-			callThroughTwoProxies(t, mode, network.Conditions{Loss: 0.1, Delay: 5 * time.Millisecond}, 100)
+			callThroughTwoProxies(t, mode, network.Conditions{Loss: loss, Delay: 5 * time.Millisecond}, 100)
 		})
 	}
 }
