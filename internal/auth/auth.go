@@ -114,7 +114,7 @@ type Result struct {
 	Reason  string // "" for the usual phrase
 	// Tenant is whose request it is; set with Allow and Challenge.
 	Tenant *directory.Tenant
-	// Line and Device are set with Allow.
+	// Line and Device are set with Allow and Repeated.
 	Line   *directory.Line
 	Device *directory.Device
 	// Stale: the nonce of the request could not be used; the challenge says so.
@@ -122,6 +122,9 @@ type Result struct {
 	// Failed: the request answers a challenge that its source has received, and the password is wrong. The guard
 	// counts these.
 	Failed bool
+	// Repeated: the request has been let in before, with the same count of the same nonce, as Line and Device say: it was
+	// sent again because the answer was lost, or copied. The verdict is Challenge.
+	Repeated bool
 	// Proved: the device has proved itself on this flow, now. The guard remembers the flow.
 	Proved bool
 }

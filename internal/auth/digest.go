@@ -33,7 +33,7 @@ func credentials(m *sip.Message, realm string) (digest.Credentials, bool) {
 // check decides about a request with credentials.
 //
 // The order of the questions: first those that anybody may see the answer to and that cost little, then the password,
-// then the count, which only a right password may use up.
+// then the count.
 func (a *Authenticator) check(r *Request, tenant *directory.Tenant, c *digest.Credentials) Result {
 	m := r.Message
 	res := challenge(r, tenant)
@@ -50,11 +50,14 @@ func (a *Authenticator) check(r *Request, tenant *directory.Tenant, c *digest.Cr
 	}
 	account, known := r.Snapshot.Device(tenant.ID, username(c))
 	if !a.verify(account.Device, known, c, methodOf(m)) {
-		res.Failed = true
+		// The same wrong answer once more is not another failure: the refusal was lost on the way.
+		res.Failed = a.replay.Use(nonce, c.Count, uint32(r.Now.Unix()))
+		res.Stale = !res.Failed
 		return res
 	}
 	if !a.replay.Use(nonce, c.Count, uint32(r.Now.Unix())) {
-		res.Stale = true // seen before: a copy, or the nonce had to be forgotten
+		// Seen before, or the nonce had to be forgotten.
+		res.Stale, res.Repeated, res.Line, res.Device = true, true, account.Line, account.Device
 		return res
 	}
 	if m.Method() == sip.REGISTER && !mayRegister(m, account) {

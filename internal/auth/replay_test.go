@@ -27,7 +27,7 @@ func TestDigestReplay(t *testing.T) {
 		{"10 min later", 10 * time.Minute, phone, "INVITE", target, true, false},
 		{"from another port", time.Second, netip.AddrPortFrom(phone.Addr(), 9), "INVITE", target, true, false},
 		{"from another address", time.Second, stranger, "INVITE", target, true, false},
-		{"other method", time.Second, phone, "MESSAGE", target, false, true},
+		{"other method", time.Second, phone, "MESSAGE", target, true, false},
 		{"other URI", time.Second, phone, "INVITE", "sip:900123@pbx.example", false, false},
 		{"other host", time.Second, phone, "INVITE", "sip:102@evil.example", false, false},
 	}

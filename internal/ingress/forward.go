@@ -1,8 +1,6 @@
 package ingress
 
 import (
-	"time"
-
 	"dialtone/internal/directory"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
@@ -58,7 +56,9 @@ func (i *Ingress) withoutState(f *transport.Flow, m *sip.Message) bool {
 
 // Identify implements proxy.Door.
 func (i *Ingress) Identify(tx *transaction.Server, f *transport.Flow, m *sip.Message) bool {
-	_, ok := i.identify(tx, f, m, i.Listeners[f.Role()])
+	a := i.answerTo(f, m, tx)
+	defer i.done(a)
+	_, ok := i.identify(a, i.Listeners[f.Role()])
 	return ok
 }
 
@@ -80,7 +80,7 @@ func (i *Ingress) Knows(_ *transport.Flow, m *sip.Message) bool {
 	if _, ok := s.StaticDevice(tenant.ID, m.Received.Addr().Unmap(), user); ok {
 		return true
 	}
-	now := time.Now()
+	now := m.Arrived
 	if account, ok := s.Device(tenant.ID, user); ok && i.Locations.HasFlow(tenant.ID, account.Line.ID, m.Received, now) {
 		return true
 	}

@@ -10,6 +10,7 @@
 package ingress
 
 import (
+	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
@@ -59,13 +60,14 @@ type Config struct {
 // Ingress takes what the transport reads and what the transactions make of it.
 type Ingress struct {
 	Config
-	builders sync.Pool // of *sip.Builder
+	answers sync.Pool    // of *answer
+	tags    maphash.Seed // of requestTag
 }
 
 // New makes the pipeline.
 func New(c Config) *Ingress {
-	i := &Ingress{Config: c}
-	i.builders.New = func() any { return &sip.Builder{} }
+	i := &Ingress{Config: c, tags: maphash.MakeSeed()}
+	i.answers.New = func() any { return &answer{out: make([]byte, 0, 1024)} }
 	return i
 }
 
@@ -73,8 +75,8 @@ var _ transport.Handler = (*Ingress)(nil)
 var _ transaction.User = (*Ingress)(nil)
 
 // Admit is asked before anything is parsed.
-func (i *Ingress) Admit(src netip.AddrPort) bool {
-	switch i.Guard.Admit(src, time.Now()) {
+func (i *Ingress) Admit(src netip.AddrPort, now time.Time) bool {
+	switch i.Guard.Admit(src, now) {
 	case guard.OverRate:
 		i.Metrics.GuardBlocked(guard.ReasonRate.String())
 		return false
@@ -89,12 +91,12 @@ func (i *Ingress) Admit(src netip.AddrPort) bool {
 func (i *Ingress) HandleMessage(f *transport.Flow, m *sip.Message) {
 	i.Metrics.SIPMessageBytes(m.MethodName(), m.Status(), metrics.In)
 	if m.IsRequest() {
-		if ua, ok := m.Header(sip.HUserAgent); ok && i.Guard.Scanned(f.Remote(), ua, time.Now()) {
+		if ua, ok := m.Header(sip.HUserAgent); ok && i.Guard.Scanned(f.Remote(), ua, m.Arrived) {
 			i.Metrics.GuardBlocked(guard.ReasonScanner.String())
 			return // a scanner learns nothing, not even that somebody is here
 		}
 	}
-	if i.Proxy != nil && i.withoutState(f, m) {
+	if i.Proxy != nil && i.withoutState(f, m) || m.IsRequest() && i.atOnce(f, m) {
 		return
 	}
 	i.Transactions.HandleMessage(f, m)
@@ -105,11 +107,12 @@ func (i *Ingress) HandleMalformed(f *transport.Flow, _ []byte, m *sip.Message, e
 	if !m.Answerable() {
 		return
 	}
-	b := i.builder()
-	defer i.builders.Put(b)
+	a := i.answerTo(f, m, nil)
+	defer i.done(a)
 	status, reason := refusal(err)
 	// Without a transaction: whoever sends rubbish again gets the same answer again.
-	_ = f.Send(b.Response(m, status, reason, transaction.NewTag()).Add(sip.HServer, i.UserAgent).Append(nil))
+	i.start(a, status, reason).Add(sip.HServer, i.UserAgent)
+	a.send()
 }
 
 // HandleClosed implements transport.Handler.
@@ -125,20 +128,50 @@ func refusal(err error) (status int, reason string) {
 	return 400, ""
 }
 
-func (i *Ingress) builder() *sip.Builder { return i.builders.Get().(*sip.Builder) }
-
 // allow is what the exchange takes outside dialogs.
 const allow = "REGISTER, OPTIONS, " + sipleg.Allow
 
-// HandleRequest implements transaction.User: what happens to every request that is not a repetition.
+// atOnce takes what is answered without a transaction: REGISTER, and OPTIONS outside dialogs.
+func (i *Ingress) atOnce(f *transport.Flow, m *sip.Message) bool {
+	listener := i.Listeners[f.Role()]
+	switch m.Method() {
+	case sip.REGISTER:
+		if listener.Forwarding != None && !i.Proxy.Registers(m) {
+			return false
+		}
+	case sip.OPTIONS:
+		if listener.Forwarding != None || m.ToTag() != nil {
+			return false
+		}
+	default:
+		return false
+	}
+	a := i.answerTo(f, m, nil)
+	defer i.done(a)
+	if err := m.Check(); err != nil {
+		status, reason := refusal(err)
+		i.reply(a, status, reason)
+		return true
+	}
+	if m.Method() == sip.REGISTER {
+		i.register(a, listener)
+	} else {
+		i.options(a)
+	}
+	return true
+}
+
+// HandleRequest implements transaction.User: what happens to every other request that is not a repetition.
 func (i *Ingress) HandleRequest(tx *transaction.Server, tf transaction.Flow, m *sip.Message) {
 	f, ok := tf.(*transport.Flow)
 	if !ok {
 		return
 	}
 	listener := i.Listeners[f.Role()]
+	a := i.answerTo(f, m, tx)
+	defer i.done(a)
 	switch {
-	case listener.Forwarding != None && !i.Proxy.Registers(m):
+	case listener.Forwarding != None:
 		i.Proxy.HandleRequest(tx, f, m)
 		return
 	case m.Method() == sip.ACK: // for a 2xx: it belongs to a leg, or to nothing
@@ -146,32 +179,28 @@ func (i *Ingress) HandleRequest(tx *transaction.Server, tf transaction.Flow, m *
 		return
 	case m.ToTag() != nil: // inside a dialog: tags that nobody can guess are the credentials
 		if !i.Endpoint.HandleRequest(tx, m) {
-			i.reply(tx, m, 481, "")
+			i.reply(a, 481, "")
 		}
 		return
 	}
 	if err := m.Check(); err != nil {
 		status, reason := refusal(err)
-		i.reply(tx, m, status, reason)
+		i.reply(a, status, reason)
 		return
 	}
 	switch m.Method() {
-	case sip.REGISTER:
-		i.register(tx, f, m, listener)
-	case sip.OPTIONS:
-		i.options(tx, m)
 	case sip.INVITE:
 		if listener.RegistrarOnly {
-			i.notAllowed(tx, m)
+			i.notAllowed(a)
 			return
 		}
-		i.invite(tx, f, m, listener)
+		i.invite(a, listener)
 	case sip.BYE, sip.PRACK, sip.UPDATE, sip.INFO, sip.NOTIFY: // without a dialog
-		i.reply(tx, m, 481, "")
+		i.reply(a, 481, "")
 	case sip.Other:
-		i.reply(tx, m, 501, "")
+		i.reply(a, 501, "")
 	default:
-		i.notAllowed(tx, m)
+		i.notAllowed(a)
 	}
 }
 
@@ -189,64 +218,56 @@ func (i *Ingress) HandleCancel(tx *transaction.Server, m *sip.Message) {
 // packet for one, and we remember nothing.
 //
 // RFC 3261 §26.3.2.4: a single 401, without retransmission.
-func (i *Ingress) refuse(tx *transaction.Server, b *sip.Builder) {
-	if f, ok := tx.Flow().(*transport.Flow); ok && !f.Reliable() && i.Guard.Vouched(f.Remote(), time.Now()) {
-		_ = tx.Respond(b)
+func (i *Ingress) refuse(a *answer) {
+	if a.tx != nil && !a.f.Reliable() && i.Guard.Vouched(a.f.Remote(), a.m.Arrived) {
+		a.send()
 		return
 	}
-	_ = tx.RespondOnce(b)
+	a.sendOnce()
 }
 
 // reply answers a request by itself.
-func (i *Ingress) reply(tx *transaction.Server, m *sip.Message, status int, reason string) {
-	b := i.builder()
-	defer i.builders.Put(b)
-	b.Response(m, status, reason, tx.RequestTag()).Add(sip.HServer, i.UserAgent)
-	i.refuse(tx, b)
+func (i *Ingress) reply(a *answer, status int, reason string) {
+	i.start(a, status, reason).Add(sip.HServer, i.UserAgent)
+	i.refuse(a)
 }
 
-func (i *Ingress) notAllowed(tx *transaction.Server, m *sip.Message) {
-	b := i.builder()
-	defer i.builders.Put(b)
-	b.Response(m, 405, "", tx.RequestTag()).Add(sip.HAllow, allow).Add(sip.HServer, i.UserAgent)
-	i.refuse(tx, b)
+func (i *Ingress) notAllowed(a *answer) {
+	i.start(a, 405, "").Add(sip.HAllow, allow).Add(sip.HServer, i.UserAgent)
+	i.refuse(a)
 }
 
 // options says what we can do: RFC 3261 §11.2; 503 while draining takes us out of the rotation of a balancer.
-func (i *Ingress) options(tx *transaction.Server, m *sip.Message) {
-	if i.unsupported(tx, m) {
+func (i *Ingress) options(a *answer) {
+	if i.unsupported(a) {
 		return
 	}
-	b := i.builder()
-	defer i.builders.Put(b)
 	status := 200
 	if i.Exchange.IsDraining() {
 		status = 503
 	}
-	b.Response(m, status, "", tx.RequestTag()).Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
+	i.start(a, status, "").Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
 		Add(sip.HSupported, "path, outbound, 100rel, timer").Add(sip.HServer, i.UserAgent)
-	i.refuse(tx, b)
+	i.refuse(a)
 }
 
 // unsupported refuses a request that requires what we cannot do: RFC 3261 §8.2.2.3.
-func (i *Ingress) unsupported(tx *transaction.Server, m *sip.Message) bool {
-	missing := sipleg.Unsupported(m)
+func (i *Ingress) unsupported(a *answer) bool {
+	missing := sipleg.Unsupported(a.m)
 	if missing == nil {
 		return false
 	}
-	b := i.builder()
-	defer i.builders.Put(b)
-	b.Response(m, 420, "", tx.RequestTag()).Add(sip.HServer, i.UserAgent)
+	i.start(a, 420, "").Add(sip.HServer, i.UserAgent)
 	for _, tag := range missing {
-		b.Add(sip.HUnsupported, tag)
+		a.Add(sip.HUnsupported, tag)
 	}
-	i.refuse(tx, b)
+	i.refuse(a)
 	return true
 }
 
 // identify asks who a request is from, and answers it when that is not known.
-func (i *Ingress) identify(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) (auth.Result, bool) {
-	now := time.Now()
+func (i *Ingress) identify(a *answer, l Listener) (auth.Result, bool) {
+	f, m, now := a.f, a.m, a.m.Arrived
 	r := auth.Request{Message: m, Source: m.Received, Snapshot: i.Directory.Snapshot(), Algorithms: l.Algorithms,
 		Proxy: l.Forwarding != None, Now: now}
 	who := i.Auth.Identify(&r)
@@ -263,37 +284,55 @@ func (i *Ingress) identify(tx *transaction.Server, f *transport.Flow, m *sip.Mes
 	case auth.Drop:
 		return who, false
 	}
-	b := i.builder()
-	defer i.builders.Put(b)
-	b.Response(m, who.Status, who.Reason, tx.RequestTag())
-	if who.Verdict == auth.Challenge {
-		i.Guard.Challenged(f.Remote(), now)
-		i.Auth.AddChallenge(b, &r, &who)
-	}
-	b.Add(sip.HServer, i.UserAgent)
-	if who.Failed { // a repetition of the same wrong password is not another one
-		_ = tx.Respond(b)
+	if who.Repeated && i.repeat(a, &who) {
 		return who, false
 	}
-	i.refuse(tx, b)
+	i.start(a, who.Status, who.Reason)
+	if who.Verdict == auth.Challenge {
+		i.Guard.Challenged(f.Remote(), now)
+		i.Auth.AddChallenge(&a.Builder, &r, &who)
+	}
+	a.Add(sip.HServer, i.UserAgent)
+	if who.Failed { // a repetition of the same wrong password is not another one
+		a.send()
+		return who, false
+	}
+	i.refuse(a)
 	return who, false
 }
 
 // register: RFC 3261 §10.3.
-func (i *Ingress) register(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) {
-	who, ok := i.identify(tx, f, m, l)
+func (i *Ingress) register(a *answer, l Listener) {
+	who, ok := i.identify(a, l)
 	if !ok {
 		return
 	}
-	b := i.builder()
-	defer i.builders.Put(b)
-	flow := location.Flow{Transport: transportOf(f.Kind()), Local: f.Local(), Remote: m.Received}
-	if f.Reliable() {
-		flow.ID = f.ID()
+	i.Registrar.Respond(&a.Builder, a.m, i.requestTag(a), subject(&who), flowOf(a), a.m.Arrived)
+	a.Add(sip.HServer, i.UserAgent)
+	a.send()
+}
+
+// repeat answers a REGISTER that has been carried out before: its 200 was lost. false when it was another one.
+func (i *Ingress) repeat(a *answer, who *auth.Result) bool {
+	if a.m.Method() != sip.REGISTER || !i.Registrar.Repeat(&a.Builder, a.m, i.requestTag(a), subject(who), flowOf(a), a.m.Arrived) {
+		return false
 	}
-	subject := registrar.Subject{AOR: location.AOR{Tenant: who.Tenant.ID, Line: who.Line.ID}, Device: who.Device.Username}
-	i.Registrar.Respond(b, m, transaction.NewTag(), subject, flow, time.Now())
-	_ = tx.Respond(b.Add(sip.HServer, i.UserAgent))
+	a.Add(sip.HServer, i.UserAgent)
+	a.send()
+	return true
+}
+
+func subject(who *auth.Result) registrar.Subject {
+	return registrar.Subject{AOR: location.AOR{Tenant: who.Tenant.ID, Line: who.Line.ID}, Device: who.Device.Username}
+}
+
+// flowOf is the way that a REGISTER came by.
+func flowOf(a *answer) location.Flow {
+	flow := location.Flow{Transport: transportOf(a.f.Kind()), Local: a.f.Local(), Remote: a.m.Received}
+	if a.f.Reliable() {
+		flow.ID = a.f.ID()
+	}
+	return flow
 }
 
 func transportOf(k transport.Kind) directory.Transport {
@@ -311,32 +350,32 @@ func transportOf(k transport.Kind) directory.Transport {
 }
 
 // invite starts a call.
-func (i *Ingress) invite(tx *transaction.Server, f *transport.Flow, m *sip.Message, l Listener) {
-	if i.unsupported(tx, m) {
+func (i *Ingress) invite(a *answer, l Listener) {
+	f, m, tx := a.f, a.m, a.tx
+	if i.unsupported(a) {
 		return
 	}
 	if !sipleg.Readable(m) { // RFC 3261 §8.2.3
-		b := i.builder()
-		defer i.builders.Put(b)
-		sipleg.AddReadable(b.Response(m, 415, "", tx.RequestTag()))
-		i.refuse(tx, b.Add(sip.HServer, i.UserAgent))
+		sipleg.AddReadable(i.start(a, 415, ""))
+		a.Add(sip.HServer, i.UserAgent)
+		i.refuse(a)
 		return
 	}
 	if m.Has(sip.HAccept) && !m.HasOption(sip.HAccept, "application/sdp") && !m.HasOption(sip.HAccept, "*/*") { // §20.1
-		i.reply(tx, m, 406, "")
+		i.reply(a, 406, "")
 		return
 	}
 	if n, ok := m.MaxForwards(); ok && n == 0 { // RFC 7332 §4: a B2BUA counts hops as a proxy does
-		i.reply(tx, m, 483, "")
+		i.reply(a, 483, "")
 		return
 	}
-	who, ok := i.identify(tx, f, m, l)
+	who, ok := i.identify(a, l)
 	if !ok {
 		return
 	}
 	target, err := m.URI()
 	if err != nil {
-		i.reply(tx, m, 400, "")
+		i.reply(a, 400, "")
 		return
 	}
 	dialled := dialplan.Dialled{Number: target.UserUnescaped(), Domain: string(target.Host)}

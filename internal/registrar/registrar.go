@@ -67,7 +67,7 @@ func New(l Locations, p Policy) *Registrar {
 	r := &Registrar{locations: l, policy: p.withDefaults()}
 	r.work.New = func() any {
 		w := &work{registrar: r}
-		w.step = w.update
+		w.step, w.again = w.update, w.repeat
 		return w
 	}
 	return r
@@ -77,6 +77,7 @@ func New(l Locations, p Policy) *Registrar {
 type work struct {
 	registrar *Registrar
 	step      func([]location.Binding) ([]location.Binding, bool) // the method update
+	again     func([]location.Binding) ([]location.Binding, bool) // the method repeat
 	request   Request
 	value     []byte
 
@@ -124,6 +125,40 @@ func (w *work) respond(b *sip.Builder, m *sip.Message, toTag string, who Subject
 	req.forget()
 	w.response, w.message = nil, nil
 	return out.Status
+}
+
+// Repeat answers the REGISTER m if it has been carried out already, as it was answered then but for the time that has
+// passed; else it reports false and writes nothing. Whether it is the same is told by Call-ID and CSeq, which no other
+// request of the device may have (RFC 3261 §8.1.1.5), and by where it comes from.
+func (r *Registrar) Repeat(b *sip.Builder, m *sip.Message, toTag string, who Subject, flow location.Flow, now time.Time) bool {
+	w := r.work.Get().(*work)
+	defer r.work.Put(w)
+	if unsupported(m) || w.request.read(m) != nil {
+		return false
+	}
+	w.request.Device, w.request.Flow = who.Device, flow
+	w.response, w.message, w.toTag, w.now = b, m, toTag, now
+	w.outcome = Outcome{}
+	w.registrar.locations.Update(who.AOR, now, w.again)
+	w.request.forget()
+	w.response, w.message = nil, nil
+	return w.outcome.Status == 200
+}
+
+// repeat is the step of Repeat; it changes nothing.
+func (w *work) repeat(current []location.Binding) ([]location.Binding, bool) {
+	req := &w.request
+	for i := range current {
+		b := &current[i]
+		if b.Device == req.Device && b.CSeq == req.CSeq && b.CallID == string(req.CallID) && b.Flow.Remote == req.Flow.Remote {
+			useFlows, _ := flows(req)
+			w.outcome = Outcome{Status: 200, Outbound: useFlows && req.Outbound && b.RegID != 0}
+			w.response.Response(w.message, 200, "", w.toTag)
+			w.accept(current)
+			break
+		}
+	}
+	return nil, false
 }
 
 // update is the step that runs while the line is locked; it writes the response as well, from the bindings that it has

@@ -78,6 +78,7 @@ type Server struct {
 	directory    *directory.Directory
 	bus          *event.Bus
 	ring         *trace.Ring
+	takesCalls   map[string]bool // by transport.Flow.Role: the listeners of the exchange
 	writer       *cdr.Writer
 	recorder     *cdr.Recorder
 	media        *media.Engine
@@ -285,6 +286,7 @@ func (s *Server) buildSIP(context.Context) (err error) {
 func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.Listener, error) {
 	c := s.options.Config
 	out := make([]transport.Listener, 0, len(c.SIP.Listen))
+	s.takesCalls = map[string]bool{}
 	for _, l := range c.SIP.Listen {
 		t := transport.Listener{Kind: transport.ParseKind(l.Transport), Addr: l.Addr, Role: l.String()}
 		if t.Kind.Secure() {
@@ -302,6 +304,7 @@ func (s *Server) listeners(offers map[string]ingress.Listener) ([]transport.List
 			offer.Algorithms = append(offer.Algorithms, digest.ParseAlgorithm(a))
 		}
 		offers[t.Role] = offer
+		s.takesCalls[t.Role] = l.Role == config.Exchange
 		out = append(out, t)
 	}
 	return out, nil
@@ -326,15 +329,34 @@ func (s *Server) tlsConfig() (*tls.Config, error) {
 	return s.tls, err
 }
 
-// tap gives the ladder a copy of each message, and counts what goes out.
+// tap gives the ladder a copy of each message, of those that belong to no call of ours as many as it has room for, and
+// counts what goes out.
 func (s *Server) tap(f *transport.Flow, d transport.Direction, b []byte) {
-	m := sip.Peek(b)
+	var m sip.Glance
 	direction := trace.In
 	if d == transport.Out {
 		direction = trace.Out
+		m = sip.Peek(b)
 		s.metrics.SIPMessageBytes(m.Method, m.Status, metrics.Out)
+	} else {
+		m = sip.Glance{Method: sip.PeekMethod(b)}
+	}
+	if !(s.takesCalls[f.Role()] && ofCalls(m.Method)) && !s.ring.Spare() {
+		return
+	}
+	if d == transport.In {
+		m = sip.Peek(b)
 	}
 	s.ring.Tap(direction, f.Kind().Name(), f.Local(), f.Remote(), m.CallID, time.Now(), b)
+}
+
+// ofCalls reports whether messages of a method may belong to a call. nil is that of a response, which may.
+func ofCalls(method []byte) bool {
+	switch string(method) {
+	case "REGISTER", "OPTIONS", "SUBSCRIBE", "PUBLISH", "MESSAGE":
+		return false
+	}
+	return true
 }
 
 // buildAdmin opens the API.

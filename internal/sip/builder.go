@@ -85,9 +85,9 @@ func (b *Builder) Response(req *Message, status int, reason, toTag string) *Buil
 //
 // RFC 3261 §18.2.1: received is added when the sent-by host is not that address. RFC 3581 §4: with rport, both are.
 func (m *Message) appendReceivedVia(dst []byte, h *header) []byte {
-	var v Via
 	value := h.value.of(m.raw)
-	if !m.Received.IsValid() || parseVia(value, &v) != nil {
+	v, err := m.Via()
+	if !m.Received.IsValid() || err != nil {
 		return append(dst, m.raw[h.start:h.end]...)
 	}
 	host, isIP := v.HostAddr()

@@ -3,6 +3,7 @@ package sip
 import (
 	"bytes"
 	"net/netip"
+	"time"
 )
 
 // Message is one request or response: a view on its bytes. The zero value is ready for Parse; one Message can be
@@ -13,6 +14,9 @@ type Message struct {
 	// Received is where the message came from, set by the transport; the zero value means "made here". Responses take
 	// received and rport from it (RFC 3261 §18.2.1, RFC 3581 §4).
 	Received netip.AddrPort
+	// Arrived is when it came, set by the transport: what is decided about a message is decided for that moment, so
+	// that nobody on its way needs the clock.
+	Arrived time.Time
 
 	raw     []byte
 	headers []header
@@ -25,6 +29,7 @@ type Message struct {
 	first   uint16 // where the header lines start
 	body    span
 	cseq    uint32
+	via     Via // the topmost one, once known has read it
 }
 
 // header is one header line.
@@ -128,6 +133,10 @@ func (m *Message) Clone() *Message {
 	c := *m
 	c.raw = bytes.Clone(m.Bytes())
 	c.headers = append(make([]header, 0, len(m.headers)), m.headers...)
+	c.via = Via{}
+	if v, ok := c.Header(HVia); ok {
+		_ = parseVia(v, &c.via) // it could be read before
+	}
 	return &c
 }
 
@@ -168,6 +177,9 @@ func (m *Message) ToTag() []byte {
 
 // Via is the topmost Via, decoded.
 func (m *Message) Via() (Via, error) {
+	if m.via.Transport != nil {
+		return m.via, nil
+	}
 	v, ok := m.Header(HVia)
 	if !ok {
 		return Via{}, errMissing

@@ -201,9 +201,12 @@ func (m *Message) known() error {
 		}
 		m.body.end = m.body.off + uint16(n) // RFC 3261 §18.3: what follows in a datagram is ignored
 	}
-	var v Via
 	value, _ := m.Header(HVia)
-	return parseVia(value, &v)
+	err := parseVia(value, &m.via)
+	if err != nil {
+		m.via = Via{}
+	}
+	return err
 }
 
 func cseqMethodStart(v []byte) int {

@@ -39,6 +39,17 @@ func Peek(b []byte) (g Glance) {
 	return g
 }
 
+// PeekMethod is the method of a request; nil for a response, and for what is neither.
+func PeekMethod(b []byte) []byte {
+	if len(b) > 4 && string(b[:4]) == "SIP/" {
+		return nil
+	}
+	if sp := bytes.IndexByte(b[:min(len(b), 32)], ' '); sp > 0 {
+		return b[:sp]
+	}
+	return nil
+}
+
 func (g *Glance) line(b []byte) {
 	colon := bytes.IndexByte(b, ':')
 	if colon <= 0 {

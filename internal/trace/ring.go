@@ -20,6 +20,7 @@ const (
 	shardBytes   = 1 << 20 // of one buffer: what may be tapped between two writes
 	maxCallID    = 1024
 	maxMessage   = 128 << 10
+	spare        = 200 // messages between two writes that no call needs
 )
 
 // Config is what a Ring needs.
@@ -37,6 +38,7 @@ type Ring struct {
 	shard   [shards]shard
 	seq     atomic.Uint64
 	dropped atomic.Uint64
+	spared  atomic.Int64 // of Spare, since the last write
 
 	disk    disk // has its own lock
 	closing chan struct{}
@@ -123,6 +125,13 @@ func (r *Ring) begin(kind, callID, msg int) (s *shard, n int) {
 	return s, n
 }
 
+// Spare asks for leave to tap a message that belongs to no call of this exchange: a registration, or what is only passed
+// on. Two thousand of them a second are kept; a flood of them costs next to nothing and does not push the ladders of
+// calls out of the ring.
+func (r *Ring) Spare() bool {
+	return r.spared.Load() < spare && r.spared.Add(1) <= spare
+}
+
 // Dropped is how many messages were left out: too large, or too many for the disk.
 func (r *Ring) Dropped() uint64 { return r.dropped.Load() }
 
@@ -147,6 +156,7 @@ func (r *Ring) run() {
 		case <-r.closing:
 			return
 		}
+		r.spared.Store(0)
 		err := r.flush()
 		if err != nil && !failing {
 			r.log.Error("call ladders are not written", "error", err)

@@ -102,7 +102,7 @@ func (s *streamListener) run() {
 func (s *streamListener) accept(raw net.Conn) {
 	l := s.l
 	remote := addrPort(raw.RemoteAddr())
-	if !remote.IsValid() || !l.admit(remote) {
+	if !remote.IsValid() || !l.admit(remote, time.Now()) {
 		raw.Close()
 		return
 	}

@@ -32,7 +32,7 @@ func TestFloodOnAStream(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var asked atomic.Int64
 				w := newWorld(t, func(config *Config) {
-					config.Admit = func(netip.AddrPort) bool {
+					config.Admit = func(netip.AddrPort, time.Time) bool {
 						n := asked.Add(1)
 						return n <= c.budget && (c.of == 0 || n%int64(c.of) != 0)
 					}
@@ -91,7 +91,7 @@ func TestFloodOfPings(t *testing.T) {
 	var asked atomic.Int64
 	l := start(t, Config{Network: network.NewOS(network.OSConfig{}), Handler: newRecorder(),
 		Listeners: []Listener{{Kind: WS, Addr: netip.AddrPortFrom(loopback, 0)}},
-		Admit:     func(netip.AddrPort) bool { return asked.Add(1) <= 10 }})
+		Admit:     func(netip.AddrPort, time.Time) bool { return asked.Add(1) <= 10 }})
 	ws, _, err := browser(t, "ws://"+l.Addrs(WS)[0].String(), nil, "sip")
 	if err != nil {
 		t.Fatal(err)

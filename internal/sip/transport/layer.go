@@ -143,24 +143,24 @@ func (l *Layer) spawn(f func()) bool {
 // fatal ends Run.
 func (l *Layer) fatal(err error) { l.cancel(err) }
 
-func (l *Layer) admit(src netip.AddrPort) bool {
-	if l.c.Admit == nil || l.c.Admit(src) {
+func (l *Layer) admit(src netip.AddrPort, now time.Time) bool {
+	if l.c.Admit == nil || l.c.Admit(src, now) {
 		return true
 	}
 	l.Stats.Refused.Add(1)
 	return false
 }
 
-// take parses a message and hands it up. It reports whether the message could be read. A panic above costs the
-// message, not the worker.
-func (l *Layer) take(f *Flow, m *sip.Message, b []byte) (ok bool) {
+// take parses a message that came at the time now and hands it up. It reports whether the message could be read. A panic
+// above costs the message, not the worker.
+func (l *Layer) take(f *Flow, m *sip.Message, b []byte, now time.Time) (ok bool) {
 	defer l.recovered(f)
 	l.Stats.Received[f.kind].Add(1)
 	if l.c.Tap != nil {
 		l.c.Tap(f, In, b)
 	}
 	err := m.Parse(b)
-	m.Received = f.remote // RFC 3261 §18.2.1
+	m.Received, m.Arrived = f.remote, now // RFC 3261 §18.2.1
 	if err != nil {
 		l.Stats.Malformed.Add(1)
 		l.c.Handler.HandleMalformed(f, b, m, err)

@@ -311,7 +311,7 @@ func TestSTUNBinding(t *testing.T) {
 func TestAdmitComesFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, func(c *Config) {
-			c.Admit = func(src netip.AddrPort) bool { return src.Addr() != clientIP }
+			c.Admit = func(src netip.AddrPort, _ time.Time) bool { return src.Addr() != clientIP }
 		})
 		w.socket(t, 7000).WriteTo(options("SIP/2.0/UDP a;rport", "c", 0), sipAddr)
 		c := w.dial(t)

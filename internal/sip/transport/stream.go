@@ -275,7 +275,7 @@ func (c *conn) takeAll(r *framer, m *sip.Message) (taken bool, bad error) {
 		msg, ping, err := r.next()
 		switch {
 		case err != nil:
-			if c.l.admit(c.f.remote) {
+			if c.l.admit(c.f.remote, time.Now()) {
 				c.malformed(m, msg, err)
 			}
 			return taken, errMalform
@@ -300,7 +300,7 @@ func (c *conn) takeAll(r *framer, m *sip.Message) (taken bool, bad error) {
 			}
 			// A message that could be framed but is no request to answer ends the stream too: what follows it is
 			// unlikely to be better.
-			if ok && !c.l.take(c.f, m, msg) && !m.Answerable() {
+			if ok && !c.l.take(c.f, m, msg, time.Now()) && !m.Answerable() {
 				return taken, errMalform
 			}
 		}
@@ -314,7 +314,7 @@ const maxExcess = 200
 // admit asks whether the source may send another message, keep-alives included, and gives up a stream that goes on
 // although it may not. For the worker alone.
 func (c *conn) admit() (ok bool, bad error) {
-	if c.l.admit(c.f.remote) {
+	if c.l.admit(c.f.remote, time.Now()) {
 		c.excess = max(0, c.excess-1)
 		return true, nil
 	}
@@ -333,6 +333,6 @@ func (c *conn) malformed(m *sip.Message, b []byte, why error) {
 		c.l.c.Tap(c.f, In, b)
 	}
 	_ = m.Parse(b) // for what can be understood; the error that counts is why
-	m.Received = c.f.remote
+	m.Received, m.Arrived = c.f.remote, time.Now()
 	c.l.c.Handler.HandleMalformed(c.f, b, m, why)
 }

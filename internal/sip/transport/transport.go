@@ -184,7 +184,7 @@ type Config struct {
 	// Workers is the number of sockets of each UDP listener; 0 takes GOMAXPROCS.
 	Workers int
 	// Admit is asked for each message, and for each stream that is accepted, before anything is parsed; nil admits all.
-	Admit func(src netip.AddrPort) bool
+	Admit func(src netip.AddrPort, now time.Time) bool
 	// Tap sees each message that comes or goes, on whatever goroutine it does; b is valid until it returns.
 	Tap func(f *Flow, d Direction, b []byte)
 	// Advertise is the host that parties at remote are told, where it is not the local address; "" where it is.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"dialtone/internal/network"
 	"dialtone/internal/sip"
@@ -135,11 +136,12 @@ func (s *udpSocket) run() {
 			}
 			return
 		}
-		if n > 1 { // a lonely message is answered at once
+		now := time.Now() // of the whole batch
+		if n > 1 {        // a lonely message is answered at once
 			s.begin()
 		}
 		for i := range n {
-			s.take(&ps[i])
+			s.take(&ps[i], now)
 		}
 		if n > 1 {
 			s.flush()
@@ -148,12 +150,12 @@ func (s *udpSocket) run() {
 }
 
 // take handles one datagram.
-func (s *udpSocket) take(p *network.Packet) {
+func (s *udpSocket) take(p *network.Packet, now time.Time) {
 	l := s.listener.l
 	if !p.Addr.IsValid() || p.Addr.Port() == 0 {
 		return // no answer could reach it
 	}
-	if !l.admit(p.Addr) {
+	if !l.admit(p.Addr, now) {
 		return
 	}
 	if isKeepAlive(p.Data) {
@@ -167,7 +169,7 @@ func (s *udpSocket) take(p *network.Packet) {
 		}
 		return
 	}
-	l.take(s.flowTo(p.Addr), &s.msg, p.Data)
+	l.take(s.flowTo(p.Addr), &s.msg, p.Data, now)
 }
 
 // begin collects what is sent from now on.

@@ -35,7 +35,7 @@ func (l *Layer) WebSocket(role string) http.Handler {
 			return
 		}
 		remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-		if !l.admit(remote) || !l.streams.admit(remote.Addr()) {
+		if !l.admit(remote, time.Now()) || !l.streams.admit(remote.Addr()) {
 			l.Stats.OverLimit.Add(1)
 			http.Error(w, "too many connections", http.StatusServiceUnavailable)
 			return
@@ -212,7 +212,7 @@ func (c *conn) takeWebSocket(m *sip.Message, b []byte) error {
 		return bad
 	}
 	ok, bad := c.admit()
-	if ok && !c.l.take(c.f, m, b) && !m.Answerable() {
+	if ok && !c.l.take(c.f, m, b, time.Now()) && !m.Answerable() {
 		return errMalform
 	}
 	return bad
