@@ -101,10 +101,21 @@ func (p *Proxy) sealed(c *course, u *sip.URI, m *sip.Message) bool {
 
 func (p *Proxy) isOwn(u *sip.URI) bool { return p.Own != nil && u.IsSIP() && p.Own(u.Host, u.Port) }
 
+// isHere reports whether a URI without a port names this host: as a domain, addresses-of-record have no ports.
+func (p *Proxy) isHere(u *sip.URI) bool {
+	return u.Port == 0 && p.Here != nil && u.IsSIP() && p.Here(u.Host)
+}
+
+// isMine reports whether a request is for a name of this server. Where a client has found its way here without a Route, a
+// host without a port is the domain that it believes us to be; inside a dialog it is a contact, at the usual port.
+func (p *Proxy) isMine(c *course) bool {
+	return p.isOwn(&c.target) || c.pop == 0 && p.isHere(&c.target)
+}
+
 // ours reports whether the request is for this server itself: no user, and nowhere else to go.
 func (p *Proxy) ours(c *course) bool {
 	return c.next == nil && c.target.IsSIP() && len(c.target.User) == 0 &&
-		(p.isOwn(&c.target) || p.Directory.Snapshot().TenantByDomain(text(c.target.Host)) != nil)
+		(p.isMine(c) || p.Directory.Snapshot().TenantByDomain(text(c.target.Host)) != nil)
 }
 
 // lastRoute is the URI of the last Route value; the zero value when there is none.

@@ -95,6 +95,8 @@ type Config struct {
 	NextHops  NextHops // nil: none
 	// Own reports whether the host and port of a SIP URI (0: none) are those of a listener that forwards.
 	Own func(host []byte, port uint16) bool
+	// Here reports whether a host is this one, whatever the port. nil: none is.
+	Here func(host []byte) bool
 	// Local reports whether an address is one of this host: what comes from there with a branch of ours, we have sent.
 	Local func(netip.Addr) bool
 	Key   Key

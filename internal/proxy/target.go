@@ -38,7 +38,7 @@ func (p *Proxy) destinationOf(c *course) destination {
 	if t := s.TenantByDomain(text(c.target.Host)); t != nil {
 		return destination{tenant: t}
 	}
-	if p.isOwn(&c.target) {
+	if p.isMine(c) {
 		return destination{tenant: s.TenantByName(directory.DefaultTenant)}
 	}
 	if p.NextHops != nil {
@@ -58,7 +58,7 @@ func (p *Proxy) claimsToBeOurs(m *sip.Message) bool {
 	if !from.URI.IsSIP() {
 		return false
 	}
-	return p.Directory.Snapshot().TenantByDomain(text(from.URI.Host)) != nil || p.isOwn(&from.URI)
+	return p.Directory.Snapshot().TenantByDomain(text(from.URI.Host)) != nil || p.isOwn(&from.URI) || p.isHere(&from.URI)
 }
 
 // permission is what a request needs to be sent on.

@@ -40,7 +40,7 @@ func (s *Server) buildProxy(door proxy.Door) (*proxy.Proxy, error) {
 	s.onClose(func() error { steady.Close(); return nil })
 	p := proxy.New(proxy.Config{
 		Transactions: s.transactions, Network: waysOut{s}, Resolver: s.resolver, Steady: steady, Directory: s.directory,
-		Locations: s.locations, Door: door, Own: s.isForwarder, Local: s.isLocal, Key: proxy.Key(key),
+		Locations: s.locations, Door: door, Own: s.isForwarder, Here: s.isHost, Local: s.isLocal, Key: proxy.Key(key),
 		TimerC: s.options.Config.SIP.TimerC.Duration, UserAgent: userAgent,
 	})
 	s.onClose(func() error { p.Close(); return nil })
