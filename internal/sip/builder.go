@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 )
@@ -274,6 +275,9 @@ func appendBytes(dst, v []byte) []byte {
 }
 
 func flattenLines(dst []byte, from int) []byte {
+	if added := dst[from:]; bytes.IndexByte(added, '\r') < 0 && bytes.IndexByte(added, '\n') < 0 {
+		return dst
+	}
 	for i := from; i < len(dst); i++ {
 		if dst[i] == '\r' || dst[i] == '\n' {
 			dst[i] = ' '

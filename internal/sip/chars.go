@@ -11,6 +11,7 @@ const (
 	classHeader                   // hname, hvalue, "=", "&"
 	classWord                     // word: Call-ID
 	classDigit
+	classPlain // letters, digits, "-", ".", "_": what means the same everywhere in a URI
 )
 
 var classes = makeClasses()
@@ -30,6 +31,7 @@ func makeClasses() (t [256]uint8) {
 	set(classHeader, alnum+mark+"[]/?:+$"+"%=&"+"@;,<>\"") // Interop: unescaped header values in Refer-To
 	set(classWord, alnum+"-.!%*_+`'~()<>:\\\"/[]?{}"+"@")
 	set(classDigit, "0123456789")
+	set(classPlain, alnum+"-._")
 	return t
 }
 

@@ -16,7 +16,14 @@ func (m *Message) Check() error {
 	}
 	for i := range m.headers {
 		h := &m.headers[i]
-		if err := checkHeader(h.id, h.value.of(m.raw)); err != nil {
+		v := h.value.of(m.raw)
+		if h.id == HVia && len(v) == m.via.end { // the only one of its line, and read already
+			if err := m.via.Params.checkVia(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := checkHeader(h.id, v); err != nil {
 			return err
 		}
 	}
@@ -74,7 +81,49 @@ func checkHeader(id HeaderID, v []byte) error {
 	return nil
 }
 
+// isPlainAddress recognises the form that nearly all addresses have and that nothing is wrong with:
+//
+//	<sip:user@host:port>;tag=token
+func isPlainAddress(v []byte) bool {
+	if len(v) < 7 || string(v[:5]) != "<sip:" {
+		return false
+	}
+	i := plainEnd(v, 5)
+	if i == 5 {
+		return false
+	}
+	if i < len(v) && v[i] == '@' {
+		host := i + 1
+		if i = plainEnd(v, host); i == host {
+			return false
+		}
+	}
+	if i < len(v) && v[i] == ':' {
+		port := i + 1
+		for i = port; i < len(v) && classes[v[i]]&classDigit != 0; i++ {
+		}
+		if _, ok := number(v[port:i], 65535); !ok {
+			return false
+		}
+	}
+	if i == len(v) || v[i] != '>' {
+		return false
+	}
+	rest := v[i+1:]
+	return len(rest) == 0 || len(rest) > 5 && string(rest[:5]) == ";tag=" && all(rest[5:], classToken)
+}
+
+func plainEnd(v []byte, i int) int {
+	for i < len(v) && classes[v[i]]&classPlain != 0 {
+		i++
+	}
+	return i
+}
+
 func checkAddress(v []byte) error {
+	if isPlainAddress(v) {
+		return nil
+	}
 	a, err := ParseAddress(v)
 	if err != nil {
 		return err
