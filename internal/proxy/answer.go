@@ -53,7 +53,6 @@ func (r *relay) finish() {
 			_ = r.tx.RespondBytes(out) // too late is nobody's loss
 		}
 	}
-	r.done()
 }
 
 // challenges are those of all the other 401 and 407 responses, in the order of the targets; each keeps the order in which
@@ -68,14 +67,6 @@ func (r *relay) challenges(best int) (lines []byte) {
 		lines = m.AppendLines(lines, sip.HProxyAuthenticate)
 	}
 	return lines
-}
-
-// done lets go of what only answers needed; the transactions linger for a while.
-func (r *relay) done() {
-	r.early = nil
-	for i := range r.targets {
-		r.targets[i].answer = nil
-	}
 }
 
 // tell199 sends a 199 for an early dialog: RFC 6228 §6. Its Reason says what the branch was answered.

@@ -167,7 +167,7 @@ func (r *relay) response(b *branch, m *sip.Message) {
 		r.forgetEarly(b)
 		r.settle(i, status, m)
 		return
-	case !current: // another way has been taken since
+	case !current || r.fork.attempts[i].stage == ended: // another way has been taken since, or a 2xx was quicker
 		return
 	case failsOver(status) && !t.answered && !r.fork.stopped && r.advance(i):
 		return
@@ -211,11 +211,15 @@ func (r *relay) failure(b *branch, status int) {
 	r.settle(i, status, nil)
 }
 
-// end stops timer C.
+// end stops timer C and lets go of the request.
 func (b *branch) end() {
 	b.over = true
 	if b.alarm != nil {
 		b.alarm.Stop()
+		b.alarm = nil
+	}
+	if b.client != nil {
+		b.client.Release()
 	}
 }
 

@@ -300,6 +300,18 @@ func (r *relay) carryOut(o orders, m *sip.Message) {
 	if o.finish {
 		r.finish()
 	}
+	if r.fork.answered != 0 && !r.fork.pending() {
+		r.settleDown()
+	}
+}
+
+// settleDown lets go of everything that only a pending branch needs. The relay itself stays as long as the transactions
+// linger, for a 2xx that comes again.
+func (r *relay) settleDown() {
+	r.m, r.c, r.early = nil, course{}, nil
+	for i := range r.targets {
+		r.targets[i] = target{branch: r.targets[i].branch}
+	}
 }
 
 // settle gives an attempt its final status.

@@ -106,8 +106,23 @@ func (c *Client) Flow() Flow { return c.flow }
 // Method is the method of the request.
 func (c *Client) Method() sip.Method { return c.method }
 
-// Request is the request as it was sent.
-func (c *Client) Request() []byte { return c.request }
+// Request is the request as it was sent; nil after Release.
+func (c *Client) Request() []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.request
+}
+
+// Release lets go of the request, when there is a final response: from then on nothing but the ACK is sent again, and
+// that has been printed. A transaction lingers for half a minute, and most of its memory is the request.
+func (c *Client) Release() {
+	c.mu.Lock()
+	switch c.state {
+	case Completed, Accepted, Terminated:
+		c.request = nil
+	}
+	c.mu.Unlock()
+}
 
 // Cancel gives an INVITE up: RFC 3261 §9.1. The CANCEL goes out at once, or with the first provisional response when
 // there was none yet. The outcome is still reported: 487, or a 2xx that was quicker, or ErrTimeout. reason is the
@@ -128,8 +143,8 @@ func (c *Client) Cancel(reason string) {
 
 func (c *Client) sendCancel() {
 	var m sip.Message
-	if m.Parse(c.request) != nil {
-		return
+	if m.Parse(c.Request()) != nil {
+		return // there has been a final response meanwhile
 	}
 	b := sip.NewCANCEL(&m)
 	c.mu.Lock()
