@@ -13,7 +13,7 @@ func (r *relay) forward(m *sip.Message) {
 		return // no Via but ours: it cannot go anywhere
 	}
 	err := r.tx.RespondBytes(out)
-	if m.Status()/100 != 2 || !r.fork.invite {
+	if m.Status()/100 != 2 || r.tx.Method() != sip.INVITE {
 		return
 	}
 	if err != nil {

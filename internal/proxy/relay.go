@@ -36,7 +36,7 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 	if no.status == 0 && m.Method() == sip.INVITE {
 		p.trying(tx, m)
 	}
-	r := &relay{p: p, tx: tx, in: f, m: m, c: c, breadth: breadthOf(m.Uint(sip.HMaxBreadth))}
+	r := &relay{p: p, tx: tx, in: f, pending: &pending{m: m, c: c, breadth: breadthOf(m.Uint(sip.HMaxBreadth))}}
 	if no.status == 0 {
 		no = r.aim(d)
 	}
@@ -94,22 +94,27 @@ func (p *Proxy) trying(tx *transaction.Server, m *sip.Message) {
 	_ = tx.Respond(s.builder.Response(m, 100, "", ""))
 }
 
-// relay is the response context of one request (RFC 3261 §16.7): its fork, and what carries out the fork's orders.
+// relay is the response context of one request (RFC 3261 §16.7). It lives as long as the transactions linger, for a 2xx
+// that comes once more; most of what it knows goes with the last pending branch.
 type relay struct {
-	p       *Proxy
-	tx      *transaction.Server
-	in      *transport.Flow
-	m       *sip.Message // a copy of the request
-	c       course
-	breadth int  // incoming Max-Breadth
-	share   int  // of each branch that is running
-	located bool // the targets are bindings
+	p  *Proxy
+	tx *transaction.Server
+	in *transport.Flow
 
 	mu    sync.Mutex // guards queue and busy
 	queue []happening
 	busy  bool
 
-	// Of whoever is busy:
+	*pending // of whoever is busy; nil once every branch has ended
+}
+
+// pending is what a relay needs while branches are pending: the fork, and what carries out its orders.
+type pending struct {
+	m       *sip.Message // a copy of the request
+	c       course
+	breadth int  // incoming Max-Breadth
+	share   int  // of each branch that is running
+	located bool // the targets are bindings
 	fork    fork
 	targets []target
 	early   []early // dialogs that provisional responses have begun
@@ -194,6 +199,10 @@ func (r *relay) happen(h happening) {
 }
 
 func (r *relay) handle(h *happening) {
+	if r.pending == nil {
+		r.late(h)
+		return
+	}
 	switch h.kind {
 	case began:
 		r.carryOut(r.fork.begin(), nil)
@@ -219,6 +228,18 @@ func (r *relay) handle(h *happening) {
 		if !h.branch.over && r.targets[h.branch.target].branch == h.branch {
 			r.carryOut(r.fork.onTimerC(h.branch.target), nil)
 		}
+	}
+	if r.fork.answered != 0 && !r.fork.pending() {
+		r.pending = nil
+	}
+}
+
+// late takes what happens when all is over. Only a 2xx to an INVITE, which its sender repeats until it is acknowledged, or
+// of one branch after that of another, still goes upstream (RFC 3261 §16.7 item 5).
+func (r *relay) late(h *happening) {
+	if h.kind == responded && h.m.Status()/100 == 2 && r.tx.Method() == sip.INVITE {
+		h.branch.end()
+		r.forward(h.m)
 	}
 }
 
@@ -299,18 +320,6 @@ func (r *relay) carryOut(o orders, m *sip.Message) {
 	}
 	if o.finish {
 		r.finish()
-	}
-	if r.fork.answered != 0 && !r.fork.pending() {
-		r.settleDown()
-	}
-}
-
-// settleDown lets go of everything that only a pending branch needs. The relay itself stays as long as the transactions
-// linger, for a 2xx that comes again.
-func (r *relay) settleDown() {
-	r.m, r.c, r.early = nil, course{}, nil
-	for i := range r.targets {
-		r.targets[i] = target{branch: r.targets[i].branch}
 	}
 }
 
