@@ -62,7 +62,12 @@ func (r *relay) nextFlow(i int) (f *transport.Flow, more bool) {
 		if err != nil || !u.IsSIP() || isInvalid(u.Host) {
 			continue
 		}
-		targets, known := r.p.Resolver.Known(&u)
+		if direct, ok := transport.Direct(&u); ok {
+			t.resolve = r.withTCP([]transport.Target{direct})
+			continue
+		}
+		named := u // a copy: u stays off the heap
+		targets, known := r.p.Resolver.Known(&named)
 		if !known {
 			return nil, r.p.lookup(r.p.Resolver, string(uri), func(found []transport.Target) {
 				r.happen(happening{kind: resolved, target: i, targets: found})

@@ -149,7 +149,15 @@ func (p *Proxy) steadyFlow(c *course, w *way, in *transport.Flow) (out *transpor
 	if err != nil || !u.IsSIP() {
 		return nil, nil
 	}
-	targets, known := p.Steady.Known(&u)
+	if t, ok := transport.Direct(&u); ok {
+		t.Role = in.Role()
+		if f, err := p.Network.Connect(t); err == nil {
+			return f, nil
+		}
+		return nil, nil
+	}
+	named := u // a copy: u stays off the heap
+	targets, known := p.Steady.Known(&named)
 	if !known {
 		return nil, w.hop
 	}

@@ -37,6 +37,9 @@ func (s *Server) isLocal(a netip.Addr) bool {
 
 // public is the configured public address, when it is one and not a name.
 func (s *Server) public() (netip.Addr, bool) {
+	if s.options.Config.SIP.Public == "auto" { // asked for each message
+		return netip.Addr{}, false
+	}
 	a, err := netip.ParseAddr(s.options.Config.SIP.Public)
 	return a.Unmap(), err == nil
 }

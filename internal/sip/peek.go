@@ -50,6 +50,26 @@ func PeekMethod(b []byte) []byte {
 	return nil
 }
 
+// PeekToTag is the tag of To of a message that was just written; nil when it has none.
+func PeekToTag(b []byte) []byte {
+	for {
+		end := bytes.IndexByte(b, '\n')
+		if end < 0 || end+1 == len(b) || b[end+1] == '\r' {
+			return nil
+		}
+		if b = b[end+1:]; b[0]|0x20 != 't' {
+			continue
+		}
+		end = bytes.IndexByte(b, '\n')
+		if end < 0 {
+			return nil
+		}
+		if colon := bytes.IndexByte(b[:end], ':'); colon > 0 && headerOf(trimSpace(b[:colon])) == HTo {
+			return tagOf(trimSpace(b[colon+1 : end]))
+		}
+	}
+}
+
 func (g *Glance) line(b []byte) {
 	colon := bytes.IndexByte(b, ':')
 	if colon <= 0 {

@@ -42,3 +42,18 @@ func BenchmarkPeek(b *testing.B) {
 		Peek(invite)
 	}
 }
+
+func TestPeekToTag(t *testing.T) {
+	for text, want := range map[string]string{
+		"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=two\r\n\r\nTo: <x>;tag=no\r\n": "two",
+		"SIP/2.0 200 OK\r\nTimestamp: 1\r\nt: \"a;tag=x\" <sip:c@d>;x=1;tag=3\r\n\r\n":                                              "3",
+		"SIP/2.0 100 Trying\r\nTo: <sip:c@d>\r\n\r\n":                                                                               "",
+		"SIP/2.0 100 Trying\r\n\r\nTo: <sip:c@d>;tag=body\r\n":                                                                      "",
+		"SIP/2.0 100 Trying\r\nTo: <sip:c@d":                                                                                        "",
+		"no line":                                                                                                                   "",
+	} {
+		if got := string(PeekToTag([]byte(text))); got != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}

@@ -341,10 +341,4 @@ func (tx *Server) forget() {
 }
 
 // toTagOf finds the To tag in a printed response.
-func toTagOf(res []byte) string {
-	var m sip.Message
-	if m.Parse(res) != nil {
-		return ""
-	}
-	return string(m.ToTag())
-}
+func toTagOf(res []byte) string { return string(sip.PeekToTag(res)) }

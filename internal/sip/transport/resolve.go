@@ -72,6 +72,36 @@ func (r *Resolver) Known(u *sip.URI) ([]Target, bool) {
 	return ts, err == nil
 }
 
+// Direct is the target of a URI that names an address, and so nothing to look up: what Resolve gives for it, for a
+// Resolver of the usual kinds, without allocating.
+func Direct(u *sip.URI) (Target, bool) {
+	addr, ok := u.HostAddr()
+	if !ok || !u.IsSIP() || u.Params.Has("maddr") {
+		return Target{}, false
+	}
+	t := Target{Kind: UDP}
+	if u.Scheme == sip.SchemeSIPS {
+		t.Kind = TLS
+	}
+	if v, ok := u.Params.Value("transport"); ok {
+		switch {
+		case sip.EqualFold(v, "udp") && t.Kind == UDP:
+		case sip.EqualFold(v, "tcp") && t.Kind == UDP:
+			t.Kind = TCP
+		case sip.EqualFold(v, "tls"), sip.EqualFold(v, "tcp"):
+			t.Kind = TLS
+		default:
+			return Target{}, false
+		}
+	}
+	port := u.Port
+	if port == 0 {
+		port = t.Kind.DefaultPort()
+	}
+	t.Addr = netip.AddrPortFrom(addr, port)
+	return t, true
+}
+
 // Failed tells that a target did not answer: it comes last for 30 seconds.
 func (r *Resolver) Failed(t Target) {
 	r.mu.Lock()

@@ -373,3 +373,36 @@ func TestDeadTargetsComeLast(t *testing.T) {
 		}
 	})
 }
+
+// TestDirect: an address leads where Resolve says, and costs nothing; everything else is Resolve's.
+func TestDirect(t *testing.T) {
+	r := NewResolver(ResolverConfig{})
+	defer r.Close()
+	direct := []string{
+		"sip:192.0.2.1", "sip:a@192.0.2.1:5070", "sips:192.0.2.1", "sip:192.0.2.1;transport=tcp", "sip:192.0.2.1;transport=TLS",
+		"sips:192.0.2.1;transport=tcp", "sip:[2001:db8::1]:5070", "sip:192.0.2.1;transport=udp;lr", "sip:[::ffff:192.0.2.1]",
+	}
+	for _, text := range direct {
+		u, err := sip.ParseURI([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, ok := Direct(&u)
+		want, known := r.Known(&u)
+		if !ok || !known || len(want) != 1 || got != want[0] {
+			t.Errorf("%s: %v %v, Resolve says %v", text, got, ok, want)
+		}
+		if n := testing.AllocsPerRun(100, func() { Direct(&u) }); n != 0 {
+			t.Errorf("%s: %v allocations", text, n)
+		}
+	}
+	for _, text := range []string{"sip:pbx.example", "sip:192.0.2.1;maddr=192.0.2.2", "tel:+98", "sip:192.0.2.1;transport=ws", "sips:192.0.2.1;transport=udp", "sip:192.0.2.1;transport=x"} {
+		u, err := sip.ParseURI([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := Direct(&u); ok {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
