@@ -60,13 +60,16 @@ type Config struct {
 // Ingress takes what the transport reads and what the transactions make of it.
 type Ingress struct {
 	Config
-	answers sync.Pool    // of *answer
-	tags    maphash.Seed // of requestTag
+	answers   sync.Pool    // of *answer
+	abilities string       // the header lines that say what the exchange can do: RFC 3261 §11.2
+	tags      maphash.Seed // of requestTag
 }
 
 // New makes the pipeline.
 func New(c Config) *Ingress {
 	i := &Ingress{Config: c, tags: maphash.MakeSeed()}
+	i.abilities = "Allow: " + allow + "\r\nAccept: application/sdp\r\nSupported: path, outbound, 100rel, timer\r\nServer: " +
+		c.UserAgent + "\r\n"
 	i.answers.New = func() any { return &answer{out: make([]byte, 0, 1024)} }
 	return i
 }
@@ -246,8 +249,7 @@ func (i *Ingress) options(a *answer) {
 	if i.Exchange.IsDraining() {
 		status = 503
 	}
-	i.start(a, status, "").Add(sip.HAllow, allow).Add(sip.HAccept, "application/sdp").
-		Add(sip.HSupported, "path, outbound, 100rel, timer").Add(sip.HServer, i.UserAgent)
+	i.start(a, status, "").AddLines(i.abilities)
 	i.refuse(a)
 }
 

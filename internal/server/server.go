@@ -341,7 +341,7 @@ func (s *Server) tap(f *transport.Flow, d transport.Direction, b []byte) {
 	} else {
 		m = sip.Glance{Method: sip.PeekMethod(b)}
 	}
-	if !(s.takesCalls[f.Role()] && ofCalls(m.Method)) && !s.ring.Spare() {
+	if !(ofCalls(m.Method) && s.takesCalls[f.Role()]) && !s.ring.Spare() {
 		return
 	}
 	if d == transport.In {

@@ -148,6 +148,12 @@ func (b *Builder) AddBytes(id HeaderID, value []byte) *Builder {
 	return b
 }
 
+// AddLines appends header lines that are printed already, CRLF included.
+func (b *Builder) AddLines(lines string) *Builder {
+	b.head = append(b.head, lines...)
+	return b
+}
+
 // AddUint appends a header line whose value is a number.
 func (b *Builder) AddUint(id HeaderID, n uint64) *Builder {
 	b.head = append(append(b.head, headerNames[id]...), ": "...)
