@@ -50,6 +50,7 @@ type phoneSetup struct {
 	codec     string  // "" = PCMA
 	manual    bool    // the test answers, or nobody does
 	mediaenc  string  // "" = plain RTP; srtp-mand
+	outbound  int     // port of a proxy on the way; 0 = none
 }
 
 // phone starts a baresip that registers and answers by itself.
@@ -72,8 +73,11 @@ func (x *server) phone(s phoneSetup) *phone {
 	if s.manual {
 		answer = "manual"
 	}
+	if s.outbound == 0 {
+		s.outbound = server
+	}
 	account := fmt.Sprintf("<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;"+
-		"outbound=\"sip:%s:%d;transport=%s\"", s.number, host, server, s.transport, s.number, answer, s.codec, host, server, s.transport)
+		"outbound=\"sip:%s:%d;transport=%s\"", s.number, host, server, s.transport, s.number, answer, s.codec, host, s.outbound, s.transport)
 	if s.mediaenc != "" {
 		account += ";mediaenc=" + s.mediaenc
 	}

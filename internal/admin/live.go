@@ -56,6 +56,7 @@ type Registration struct {
 	Contact    string   `json:"contact"`
 	Source     string   `json:"source" doc:"Address that the registration came from"`
 	Transport  string   `json:"transport"`
+	Path       *string  `json:"path" doc:"The Route that leads to it, of the proxies that the registration came through (RFC 3327)"`
 	UserAgent  *string  `json:"user_agent"`
 	Registered cdr.Time `json:"registered" doc:"When it was last refreshed"`
 	Expires    cdr.Time `json:"expires"`

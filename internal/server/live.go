@@ -185,7 +185,7 @@ func (l live) registration(e *location.Entry, want string) (admin.Registration, 
 		return admin.Registration{}, false
 	}
 	return admin.Registration{ID: bindingID(e), Tenant: e.AOR.Tenant.String(), Line: number, Device: e.Device, Contact: e.Contact,
-		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), UserAgent: known(e.UserAgent),
+		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), Path: known(e.Path), UserAgent: known(e.UserAgent),
 		Registered: cdr.Time{Time: e.Updated}, Expires: cdr.Time{Time: e.Expires}}, true
 }
 
