@@ -123,7 +123,9 @@ func (c *hangupCmd) Run(s *session) error {
 type registrationsCmd struct {
 	remote
 	inTenant
-	Line string `help:"Only those of this line." placeholder:"NUMBER"`
+	Line    string `help:"Only those of this line or device." placeholder:"NUMBER"`
+	Contact string `help:"Only those with this text in the contact." placeholder:"TEXT"`
+	Source  string `help:"Only those that came from this address, address and port, or network." placeholder:"ADDRESS"`
 }
 
 // Run shows the devices that are registered now.
@@ -134,8 +136,10 @@ func (c *registrationsCmd) Run(s *session) error {
 	}
 	query := c.query()
 	query.Set("limit", "1000")
-	if c.Line != "" {
-		query.Set("line", c.Line)
+	for name, value := range map[string]string{"line": c.Line, "contact": c.Contact, "source": c.Source} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
 	if s.global.JSON {
 		return client.Each(s.ctx, server, "/registrations", query, func(r json.RawMessage) error { return s.printJSON(r) })

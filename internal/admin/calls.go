@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -20,7 +21,9 @@ type (
 	registrationsIn struct {
 		TenantParameter
 		PageParameters
-		Line string `query:"line" doc:"Only those of this line"`
+		Line    string `query:"line" doc:"Only those of the line with this number, or of the device with this name"`
+		Contact string `query:"contact" doc:"Only those with this text in the contact"`
+		Source  string `query:"source" doc:"Only those that came from this address, address and port, or network"`
 	}
 )
 
@@ -117,11 +120,36 @@ func (a *api) listRegistrations(ctx context.Context, in *registrationsIn) (*page
 	if err != nil {
 		return nil, err
 	}
-	page, next := a.Live.Registrations(RegistrationQuery{Tenant: tenant.String(), Line: in.Line, After: in.Cursor, Limit: in.Limit})
+	source, port, err := parseSource(in.Source)
+	if err != nil {
+		return nil, err
+	}
+	page, next := a.Live.Registrations(RegistrationQuery{Tenant: tenant.String(), Line: in.Line, Contact: in.Contact,
+		Source: source, Port: port, After: in.Cursor, Limit: in.Limit})
 	if page == nil {
 		page = []Registration{}
 	}
 	return &pageOut[Registration]{Body: Page[Registration]{Items: page, Next: next}}, nil
+}
+
+// parseSource reads an address, an address and port, or a network; "" is everywhere.
+func parseSource(text string) (from netip.Prefix, port uint16, err error) {
+	if text == "" {
+		return netip.Prefix{}, 0, nil
+	}
+	if p, err := netip.ParsePrefix(text); err == nil {
+		return p.Masked(), 0, nil
+	}
+	whole, err := netip.ParseAddrPort(text)
+	addr := whole.Addr()
+	if err != nil {
+		if addr, err = netip.ParseAddr(text); err != nil {
+			return netip.Prefix{}, 0, invalid(directory.Errors{{Field: "source", Code: directory.CodeInvalid,
+				Reason: "must be an address, an address and port, or a network"}})
+		}
+	}
+	addr = addr.Unmap().WithZone("")
+	return netip.PrefixFrom(addr, addr.BitLen()), whole.Port(), nil
 }
 
 func (a *api) showStatus(ctx context.Context, _ *statusIn) (*statusOut, error) {

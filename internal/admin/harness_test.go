@@ -76,6 +76,7 @@ type fakeLive struct {
 	calls         []Call
 	registrations []Registration
 	hungUp        []string
+	asked         RegistrationQuery
 }
 
 func (l *fakeLive) Calls() []Call {
@@ -85,6 +86,7 @@ func (l *fakeLive) Calls() []Call {
 }
 
 func (l *fakeLive) Registrations(q RegistrationQuery) (page []Registration, next string) {
+	l.asked = q
 	for _, r := range l.registrations {
 		if r.ID <= q.After || q.Tenant != "" && r.Tenant != q.Tenant || q.Line != "" && r.Line != q.Line {
 			continue

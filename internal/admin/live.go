@@ -1,6 +1,10 @@
 package admin
 
-import "dialtone/internal/cdr"
+import (
+	"net/netip"
+
+	"dialtone/internal/cdr"
+)
 
 // Live is what the API needs from the running exchange. Its methods are called from many goroutines and must not wait
 // for calls or devices.
@@ -41,10 +45,13 @@ type CallLeg struct {
 
 // RegistrationQuery narrows a list of registrations.
 type RegistrationQuery struct {
-	Tenant string // identifier of the tenant; "" is all
-	Line   string // line number or username; "" is all
-	After  string // where the previous page ended
-	Limit  int    // at least 1
+	Tenant  string       // identifier of the tenant; "" is all
+	Line    string       // line number or username; "" is all
+	Contact string       // part of the contact; "" is all
+	Source  netip.Prefix // where the registration came from; the zero value is everywhere
+	Port    uint16       // and from which port; 0 is any
+	After   string       // where the previous page ended
+	Limit   int          // at least 1
 }
 
 // Registration is one binding of an address of record to a contact.

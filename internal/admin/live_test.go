@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -81,6 +82,28 @@ func TestRegistrationsAreCutIntoPages(t *testing.T) {
 	page = decode[Page[Registration]](t, b.must(200, "GET", Prefix+"/registrations?line=102&tenant=default", "").body)
 	if len(page.Items) != 2 {
 		t.Errorf("of one line %+v", page)
+	}
+}
+
+func TestRegistrationsAreFiltered(t *testing.T) {
+	b := newBench(t)
+	for source, want := range map[string]RegistrationQuery{
+		"":                    {},
+		"192.0.2.7":           {Source: netip.MustParsePrefix("192.0.2.7/32")},
+		"192.0.2.7:5062":      {Source: netip.MustParsePrefix("192.0.2.7/32"), Port: 5062},
+		"192.0.2.7/24":        {Source: netip.MustParsePrefix("192.0.2.0/24")},
+		"[2001:db8::7]:5060":  {Source: netip.MustParsePrefix("2001:db8::7/128"), Port: 5060},
+		"::ffff:192.0.2.7":    {Source: netip.MustParsePrefix("192.0.2.7/32")},
+		"[fe80::1%eth0]:5060": {Source: netip.MustParsePrefix("fe80::1/128"), Port: 5060},
+	} {
+		b.must(200, "GET", Prefix+"/registrations?contact=pn-prid&source="+url.QueryEscape(source), "")
+		got := b.live.asked
+		if got.Contact != "pn-prid" || got.Source != want.Source || got.Port != want.Port {
+			t.Errorf("%q: asked for %+v", source, got)
+		}
+	}
+	if p := b.must(422, "GET", Prefix+"/registrations?source=somewhere", "").body; !strings.Contains(p, `"field":"source"`) {
+		t.Errorf("problem %s", p)
 	}
 }
 

@@ -2,7 +2,6 @@ package server
 
 import (
 	"fmt"
-	"hash/fnv"
 	"strconv"
 	"strings"
 	"time"
@@ -11,8 +10,6 @@ import (
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
 	"dialtone/internal/cdr"
-	"dialtone/internal/directory"
-	"dialtone/internal/location"
 	"dialtone/internal/sip/transport"
 )
 
@@ -146,65 +143,4 @@ func (s *Server) Listening() []string {
 		out = append(out, l.URL+" ("+l.Role+")")
 	}
 	return out
-}
-
-// Registrations implements admin.Live. The bindings of one line stay together, so a page may be a little longer than
-// its limit.
-func (l live) Registrations(q admin.RegistrationQuery) (page []admin.Registration, next string) {
-	s, now := l.s, time.Now()
-	var tenant directory.ID
-	if q.Tenant != "" {
-		var err error
-		if tenant, err = directory.ParseID(q.Tenant); err != nil {
-			return nil, ""
-		}
-	}
-	after := parseCursor(q.After)
-	for len(page) < q.Limit {
-		entries, last, more := s.locations.Page(tenant, after, q.Limit, now)
-		for i := range entries {
-			if r, ok := l.registration(&entries[i], q.Line); ok {
-				page = append(page, r)
-			}
-		}
-		if !more {
-			return page, ""
-		}
-		after = last
-	}
-	return page, cursor(after)
-}
-
-// registration describes a binding; false when it is not of the wanted line or device.
-func (l live) registration(e *location.Entry, want string) (admin.Registration, bool) {
-	number := ""
-	if line := l.s.directory.Snapshot().LineByID(e.AOR.Line); line != nil {
-		number = line.Number
-	}
-	if want != "" && want != number && want != e.Device {
-		return admin.Registration{}, false
-	}
-	return admin.Registration{ID: bindingID(e), Tenant: e.AOR.Tenant.String(), Line: number, Device: e.Device, Contact: e.Contact,
-		Source: e.Flow.Remote.String(), Transport: string(e.Flow.Transport), Path: known(e.Path), UserAgent: known(e.UserAgent),
-		Registered: cdr.Time{Time: e.Updated}, Expires: cdr.Time{Time: e.Expires}}, true
-}
-
-// bindingID names a binding for as long as it lives.
-func bindingID(e *location.Entry) string {
-	h := fnv.New64a()
-	fmt.Fprintf(h, "%s|%s|%s|%s|%d", e.AOR.Tenant, e.AOR.Line, e.Device, e.Contact, e.RegID)
-	return strconv.FormatUint(h.Sum64(), 36)
-}
-
-// cursor is where a page of registrations ended.
-func cursor(a location.AOR) string { return a.Tenant.String() + "." + a.Line.String() }
-
-func parseCursor(c string) location.AOR {
-	tenant, line, _ := strings.Cut(c, ".")
-	t, err1 := directory.ParseID(tenant)
-	n, err2 := directory.ParseID(line)
-	if err1 != nil || err2 != nil {
-		return location.AOR{}
-	}
-	return location.AOR{Tenant: t, Line: n}
 }
