@@ -4,21 +4,39 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 )
 
 // The body of a saved row is one byte of version, then: tenant (16), line (16), transport (1), q, reg-id, CSeq, created
 // and updated in Unix milliseconds (uvarints), local and remote address, and the texts, each with its length before it.
+// A refresh is updated in Unix milliseconds and CSeq.
 const bodyVersion = 1
 
 var errBody = errors.New("location: saved binding is damaged or of another version")
 
-// appendBody appends the body of a record. now is the time of day at the moment at since the table's start.
-func appendBody(b []byte, r *record, now time.Time, at int64) []byte {
-	if b == nil {
-		b = make([]byte, 0, 128+len(r.text))
-	}
-	ms := func(t int64) uint64 { return uint64(max(0, now.UnixMilli()-(at-t)/int64(time.Millisecond))) }
+// clock turns times of the table into times of day, as they are at the moment at.
+type clock struct {
+	at     int64 // since the table's start
+	unixMS int64
+}
+
+func (t *Table) clock(now time.Time) clock { return clock{t.since(now), now.UnixMilli()} }
+
+func (c clock) ms(t int64) int64 { return c.unixMS - (c.at-t)/int64(time.Millisecond) }
+
+func (c clock) past(t int64) uint64 { return uint64(max(0, c.ms(t))) }
+
+// longestMS bounds what is read: more milliseconds than that are no time that anything here has lasted.
+const longestMS = 100 * 365 * 24 * int64(time.Hour/time.Millisecond)
+
+// since is the time of the table that a time of day was.
+func (c clock) since(ms int64) int64 {
+	return c.at - min(max(0, c.unixMS-ms), longestMS)*int64(time.Millisecond)
+}
+
+// appendBody appends the body of a record.
+func appendBody(b []byte, r *record, text string, c clock) []byte {
 	b = append(b, bodyVersion)
 	b = append(b, r.aor.Tenant[:]...)
 	b = append(b, r.aor.Line[:]...)
@@ -26,12 +44,12 @@ func appendBody(b []byte, r *record, now time.Time, at int64) []byte {
 	b = binary.AppendUvarint(b, uint64(r.q))
 	b = binary.AppendUvarint(b, uint64(r.regID))
 	b = binary.AppendUvarint(b, uint64(r.cseq))
-	b = binary.AppendUvarint(b, ms(r.created))
-	b = binary.AppendUvarint(b, ms(r.updated))
-	b = appendAddr(b, r.local)
-	b = appendAddr(b, r.remote)
-	for i := range textCount {
-		s := r.at(i)
+	b = binary.AppendUvarint(b, c.past(r.created))
+	b = binary.AppendUvarint(b, c.past(r.updated))
+	b = appendAddr(b, &r.local)
+	b = appendAddr(b, &r.remote)
+	for i := range textSaved {
+		s := r.at(text, i)
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
@@ -40,25 +58,43 @@ func appendBody(b []byte, r *record, now time.Time, at int64) []byte {
 
 // appendAddr appends 0 for no address, or 4 or 16, the bytes of the address and the port. Zones are not kept: they do
 // not outlive the machine's configuration.
-func appendAddr(b []byte, a netip.AddrPort) []byte {
-	ip := a.Addr().Unmap().WithZone("")
+func appendAddr(b []byte, a *addr) []byte {
+	ip := a.addrPort("").Addr().Unmap()
 	if !ip.IsValid() {
 		return append(b, 0)
 	}
 	b = append(b, byte(ip.BitLen()/8))
-	b = append(b, ip.AsSlice()...)
-	return binary.BigEndian.AppendUint16(b, a.Port())
+	if ip.Is4() {
+		v4 := ip.As4()
+		b = append(b, v4[:]...)
+	} else {
+		b = append(b, a.ip[:]...)
+	}
+	return binary.BigEndian.AppendUint16(b, a.port)
 }
 
-// savedTimes are the times of a parsed body, in Unix milliseconds.
-type savedTimes struct{ created, updated int64 }
+// appendRefresh appends what a refresh changes.
+func appendRefresh(b []byte, r *record, c clock) []byte {
+	b = binary.AppendUvarint(b, c.past(r.updated))
+	return binary.AppendUvarint(b, uint64(r.cseq))
+}
 
-// parseBody reads a body. The record's created, updated and expires are left 0.
-func parseBody(body []byte) (*record, savedTimes, error) {
+// parseRefresh reads a refresh into the record.
+func parseRefresh(row []byte, r *record, c clock) error {
+	p := bodyReader{rest: row}
+	updated, cseq := p.number(1<<53-1), p.number(1<<32-1)
+	if p.failed || len(p.rest) > 0 {
+		return errBody
+	}
+	r.updated, r.cseq = c.since(int64(updated)), uint32(cseq)
+	return nil
+}
+
+// parseBody reads a body. The record's expires is left 0.
+func parseBody(body []byte, c clock) (r record, text string, err error) {
 	p := bodyReader{rest: body}
-	r := &record{}
 	if p.bytes(1)[0] != bodyVersion {
-		return nil, savedTimes{}, errBody
+		return record{}, "", errBody
 	}
 	copy(r.aor.Tenant[:], p.bytes(16))
 	copy(r.aor.Line[:], p.bytes(16))
@@ -66,21 +102,23 @@ func parseBody(body []byte) (*record, savedTimes, error) {
 	r.q = uint16(p.number(1000))
 	r.regID = uint32(p.number(1<<32 - 1))
 	r.cseq = uint32(p.number(1<<32 - 1))
-	times := savedTimes{created: int64(p.number(1<<53 - 1)), updated: int64(p.number(1<<53 - 1))}
-	r.local, r.remote = p.addr(), p.addr()
-	text := make([]byte, 0, len(p.rest))
+	r.created, r.updated = c.since(int64(p.number(1<<53-1))), c.since(int64(p.number(1<<53-1)))
+	r.local, r.remote = addrOf(p.addr()), addrOf(p.addr())
+	var b strings.Builder
+	b.Grow(max(0, len(p.rest)-textSaved))
 	for i := range textCount {
-		text = append(text, p.bytes(int(p.number(1<<16-1)))...)
-		if len(text) > 1<<16-1 {
-			return nil, savedTimes{}, errBody
+		if i < textSaved {
+			b.Write(p.bytes(int(p.number(1<<16 - 1))))
 		}
-		r.ends[i] = uint16(len(text))
+		if b.Len() > 1<<16-1 {
+			return record{}, "", errBody
+		}
+		r.ends[i] = uint16(b.Len())
 	}
-	r.text = string(text)
 	if p.failed || len(p.rest) > 0 || int(r.kind) >= len(transports) {
-		return nil, savedTimes{}, errBody
+		return record{}, "", errBody
 	}
-	return r, times, nil
+	return r, b.String(), nil
 }
 
 // bodyReader takes a body apart. After a failure it returns zeros.
@@ -92,7 +130,7 @@ type bodyReader struct {
 func (p *bodyReader) bytes(n int) []byte {
 	if p.failed || len(p.rest) < n {
 		p.failed = true
-		return make([]byte, min(n, 16))
+		return make([]byte, max(1, min(n, 16)))
 	}
 	b := p.rest[:n]
 	p.rest = p.rest[n:]

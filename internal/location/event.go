@@ -49,17 +49,18 @@ func (e ending) String() string {
 }
 
 // publish tells what happened to a record.
-func (t *Table) publish(r *record, what ending) {
+func (t *Table) publish(s *shard, r ref, what ending) {
 	if t.events == nil {
 		return
 	}
-	var data event.Data = Unregistered{Device: r.at(textDevice), Contact: r.at(textContact), Reason: what.String()}
+	rec, text := s.record(r), *s.text(r)
+	var data event.Data = Unregistered{Device: rec.at(text, textDevice), Contact: rec.at(text, textContact), Reason: what.String()}
 	if what == registered {
 		data = Registered{
-			Device: r.at(textDevice), Contact: r.at(textContact), UserAgent: r.at(textUserAgent),
-			Source:  string(transports[r.kind]) + " " + r.remote.String(),
-			Expires: t.start.Add(time.Duration(r.expires)).UTC().Format(event.TimeLayout),
+			Device: rec.at(text, textDevice), Contact: rec.at(text, textContact), UserAgent: rec.at(text, textUserAgent),
+			Source:  string(transports[rec.kind]) + " " + rec.remote.addrPort(rec.at(text, textRemote)).String(),
+			Expires: t.start.Add(time.Duration(rec.expires)).UTC().Format(event.TimeLayout),
 		}
 	}
-	t.events.Publish(r.aor.Tenant.String(), r.aor.Line.String(), data)
+	t.events.Publish(rec.aor.Tenant.String(), rec.aor.Line.String(), data)
 }

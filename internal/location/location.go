@@ -8,7 +8,11 @@
 //
 // Goroutines: Table.Run has two, one that expires bindings each second and one that saves changes; both end with its
 // context. All methods may be called by any goroutine. The table is sharded by address-of-record; no lock is held
-// across shards or while saving. Reading and updating never wait for the Saver.
+// across shards or while saving, nor longer than a few hundred bindings take. Reading and updating never wait for the
+// Saver.
+//
+// Memory: a binding is a record without pointers and one string, some 200 bytes and its texts, so that a million of them
+// cost the garbage collector little.
 //
 // Ordering: updates of one address-of-record happen one after another, and its events are published in that order.
 // Time comes in from outside and is compared by the monotonic clock: setting the clock expires nothing.

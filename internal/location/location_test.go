@@ -74,6 +74,29 @@ func (j *journal) take(t *testing.T, want ...string) {
 	j.lines = nil
 }
 
+// wantEmpty checks that nothing of the bindings that were there is left behind.
+func wantEmpty(t *testing.T, tb *Table) {
+	t.Helper()
+	if tb.Count() != 0 {
+		t.Errorf("count %d", tb.Count())
+	}
+	for i := range tb.shards {
+		s := &tb.shards[i]
+		free := 0
+		for r := s.free; r != 0; r = s.record(r).sibling {
+			rest := *s.record(r)
+			rest.sibling = 0
+			if rest != (record{}) || *s.text(r) != "" {
+				t.Errorf("shard %d: free record %d has %+v, %q", i, r, rest, *s.text(r))
+			}
+			free++
+		}
+		if s.index.count != 0 || len(s.buckets) != 0 || free != int(s.used) {
+			t.Errorf("shard %d: %d in the index, %d buckets, %d of %d records are free", i, s.index.count, len(s.buckets), free, s.used)
+		}
+	}
+}
+
 func TestLookupIsOrdered(t *testing.T) {
 	tb := New(Config{}, epoch)
 	aor := line(1, 1)
@@ -235,9 +258,7 @@ func TestUpdateIsAtomic(t *testing.T) {
 
 	tb.Update(aor, later, func([]Binding) ([]Binding, bool) { return nil, true })
 	heard.take(t, "- sip:a@h unregistered", "- sip:c@h unregistered")
-	if tb.Count() != 0 || len(tb.shard(aor).aors) != 0 || len(tb.shard(aor).buckets) != 0 {
-		t.Error("something is left behind")
-	}
+	wantEmpty(t, tb)
 }
 
 func TestSameContactOfTwoDevices(t *testing.T) {
@@ -283,11 +304,7 @@ func TestExpiry(t *testing.T) {
 	// A sweep after days of sleep.
 	tb.Expire(at(100 * time.Hour))
 	heard.take(t, "- sip:c@h expired")
-	for i := range tb.shards {
-		if len(tb.shards[i].aors)+len(tb.shards[i].buckets) != 0 {
-			t.Errorf("shard %d is not empty", i)
-		}
-	}
+	wantEmpty(t, tb)
 	// What is bound with an end in the past goes with the next sweep.
 	add(tb, line(1, 3), at(100*time.Hour), bound("d", "sip:d@h", epoch, time.Second))
 	tb.Expire(at(100*time.Hour + 2*time.Second))
@@ -411,35 +428,6 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-func TestPage(t *testing.T) {
-	tb := New(Config{}, epoch)
-	for n := range uint64(100) {
-		add(tb, line(1+n%2, n), epoch, bound("a", fmt.Sprintf("sip:%d@h", n), epoch, time.Hour), bound("b", "sip:b@h", epoch, time.Hour))
-	}
-	for _, tt := range []struct {
-		tenant directory.ID
-		limit  int
-		want   int
-	}{{line(1, 0).Tenant, 7, 100}, {line(2, 0).Tenant, 1, 100}, {directory.ID{}, 30, 200}, {directory.ID{}, 1000, 200}, {line(3, 0).Tenant, 5, 0}, {directory.ID{}, 0, 200}} {
-		var all []Entry
-		after, pages := AOR{}, 0
-		for more := true; more; pages++ {
-			var page []Entry
-			page, after, more = tb.Page(tt.tenant, after, tt.limit, epoch)
-			if len(page) > max(tt.limit, 1)+1 || more && len(page) == 0 || pages > 200 {
-				t.Fatalf("%d on page %d", len(page), pages)
-			}
-			all = append(all, page...)
-		}
-		if len(all) != tt.want {
-			t.Errorf("limit %d: %d entries, want %d", tt.limit, len(all), tt.want)
-		}
-		if !slices.IsSortedFunc(all, func(a, b Entry) int { return a.AOR.Compare(b.AOR) }) {
-			t.Errorf("limit %d: not in order", tt.limit)
-		}
-	}
-}
-
 func TestConcurrentUse(t *testing.T) {
 	tb := New(Config{Publisher: &journal{}}, epoch)
 	var wg sync.WaitGroup
@@ -455,7 +443,6 @@ func TestConcurrentUse(t *testing.T) {
 				if i%50 == 0 {
 					tb.Expire(now)
 					tb.FlowClosed(uint64(i % 7))
-					tb.Page(directory.ID{}, AOR{}, 10, now)
 				}
 			}
 		})

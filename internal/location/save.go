@@ -3,75 +3,67 @@ package location
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"dialtone/internal/directory"
 )
 
 // Saver keeps a copy of the table for the next start.
 type Saver interface {
-	// SaveBindings keeps the rows of put, in place of older ones with the same key, and forgets those of remove; no key is
-	// in both. All of it happens or, with an error, none; then it is tried again.
-	SaveBindings(ctx context.Context, put []Row, remove []RowKey) error
+	// SaveBindings keeps a batch: all of it or, with an error, nothing; then what it had comes again. It keeps no reference
+	// to it. again asks for all bindings once more, whole, with the batches that follow, so that what was kept before can
+	// go: Batch.Complete tells when all have come.
+	SaveBindings(ctx context.Context, b *Batch) (again bool, err error)
 }
 
-// Loader reads back what a Saver has kept.
-type Loader interface {
-	// LoadBindings gives add each row that expires after nowMS (Unix milliseconds), in no order.
-	LoadBindings(ctx context.Context, nowMS int64, add func(Row) error) error
+// Batch is what has changed since the last one.
+type Batch struct {
+	Rows     []Row
+	Live     int  // bindings in the table
+	Complete bool // since the Saver asked for all bindings, all have come
 }
 
-// RowKey tells saved bindings apart.
-type RowKey struct {
-	AOR     string // tenant and line
-	Contact string // device, and instance with reg-id or contact
-}
-
-// Row is a binding as it is kept.
+// Row is a binding as it is kept. With neither Body nor Refresh it is the end of one. An identifier names one binding
+// from its first row, which has a Body, to its last, and none again.
 type Row struct {
-	RowKey
-	Tenant    directory.ID
-	ExpiresMS int64 // Unix milliseconds
-	Body      []byte
+	ID        uint64
+	ExpiresMS int64  // Unix milliseconds
+	Body      []byte // the binding, whole
+	Refresh   []byte // what its latest refresh has changed since the Body
 }
 
 const (
-	saveEvery   = 50 * time.Millisecond
-	saveRows    = 5000             // rows in one call of the Saver
+	saveEvery   = 100 * time.Millisecond
+	saveRows    = 4096 // rows of a batch, more or less
+	saveBytes   = 1 << 20
+	saveAtOnce  = 128              // rows collected under one hold of a lock
+	againRows   = 2048             // bindings that are given again with one batch
 	saveTimeout = 10 * time.Second // of one call, and of the last one when the table ends
 	retryMost   = 5 * time.Second  // longest pause after a failure
 )
 
 // saving is what the goroutine that saves knows.
 type saving struct {
-	mu      sync.Mutex      // held while the Saver works
-	pending map[RowKey]*Row // taken from the shards and not saved yet; nil: to be removed
-	waiting atomic.Int64    // len(pending), for those who do not hold mu
+	mu      sync.Mutex // held while the Saver works
+	batch   Batch
+	from    []origin     // where the rows of the batch come from
+	bytes   []byte       // holds what they consist of
+	waiting atomic.Int64 // len(from), for those who do not hold mu
 	failing bool
+	// again: all bindings are given once more; next is where to go on.
+	again     bool
+	nextShard int
+	nextRef   ref
 }
 
-// key names the record for the Saver.
-func (r *record) key() RowKey {
-	var b strings.Builder
-	b.WriteString(r.at(textDevice))
-	if r.regID != 0 {
-		b.WriteString(" ")
-		b.WriteString(strconv.FormatUint(uint64(r.regID), 10))
-		b.WriteString(" ")
-		b.WriteString(r.at(textInstance))
-	} else {
-		b.WriteString(" ")
-		b.WriteString(r.at(textContact))
-	}
-	return RowKey{AOR: r.aor.Tenant.String() + "/" + r.aor.Line.String(), Contact: b.String()}
+// origin is where a row comes from; ref 0: what it was is gone.
+type origin struct {
+	shard int
+	ref   ref
 }
 
-// Unsaved is the number of changes that the Saver has not taken yet; it grows while the store is away, up to a few for
-// each binding.
+// Unsaved is the number of changes that the Saver has not taken yet, at most one for each binding and one for each that
+// has gone.
 func (t *Table) Unsaved() int {
 	n := int(t.save.waiting.Load())
 	for i := range t.shards {
@@ -111,123 +103,157 @@ func (t *Table) Flush(ctx context.Context, now time.Time) error {
 	if t.saver == nil {
 		return nil
 	}
-	t.save.mu.Lock()
-	defer t.save.mu.Unlock()
-	if t.save.pending == nil {
-		t.save.pending = map[RowKey]*Row{}
-	}
+	v := &t.save
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c := t.clock(now)
 	for i := range t.shards {
-		t.collect(&t.shards[i], now)
-	}
-	defer func() { t.save.waiting.Store(int64(len(t.save.pending))) }()
-	t.save.waiting.Store(int64(len(t.save.pending)))
-	for len(t.save.pending) > 0 {
-		if err := t.flushSome(ctx); err != nil {
-			if !t.save.failing {
-				t.log.Error("cannot save registrations; they stay in memory", "error", err, "waiting", len(t.save.pending))
+		for more := true; more; {
+			more = t.collect(i, c)
+			if v.isFull() {
+				if err := t.flushBatch(ctx); err != nil {
+					return err
+				}
 			}
-			t.save.failing = true
-			return fmt.Errorf("save bindings: %w", err)
 		}
 	}
-	if t.save.failing {
-		t.log.Info("registrations are saved again")
-		t.save.failing = false
+	if v.again {
+		t.collectAgain(c)
 	}
-	return nil
+	if len(v.batch.Rows) == 0 && !v.batch.Complete {
+		return nil
+	}
+	return t.flushBatch(ctx)
 }
 
-// collect moves the changes of a shard to the pending ones.
-func (t *Table) collect(s *shard, now time.Time) {
-	at := t.since(now)
+func (v *saving) isFull() bool { return len(v.batch.Rows) >= saveRows || len(v.bytes) >= saveBytes }
+
+// collect adds changes of a shard to the batch. more tells that there are others.
+func (t *Table) collect(i int, c clock) (more bool) {
+	v, s := &t.save, &t.shards[i]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, k := range s.removed {
-		t.save.pending[k] = nil
+	n := 0
+	for ; len(s.removed) > 0 && n < saveAtOnce; n++ {
+		last := len(s.removed) - 1
+		v.batch.Rows = append(v.batch.Rows, Row{ID: s.removed[last]})
+		v.from = append(v.from, origin{shard: i})
+		s.removed = s.removed[:last]
 	}
-	// A contact may have gone and come back: what is in the table counts.
-	for _, r := range s.dirty {
-		r.dirty = false
-		if r.dead {
-			continue
-		}
-		k := r.key()
-		t.save.pending[k] = &Row{
-			RowKey: k, Tenant: r.aor.Tenant, Body: appendBody(nil, r, now, at),
-			// The wall clock of now: it may have been set since the binding was made.
-			ExpiresMS: now.UnixMilli() + (r.expires-at)/int64(time.Millisecond),
+	for ; len(s.dirty) > 0 && n < saveAtOnce; n++ {
+		last := len(s.dirty) - 1
+		r := s.dirty[last]
+		s.dirty = s.dirty[:last]
+		// Meanwhile it may be no binding any more, or another one that stands here twice.
+		if rec := s.record(r); rec.marks&dirty != 0 {
+			v.add(i, s, r, c, rec.marks&whole != 0)
 		}
 	}
-	clear(s.dirty)
-	s.dirty, s.removed = s.dirty[:0], s.removed[:0]
-	if cap(s.removed) > saveRows {
-		s.removed = nil
+	v.waiting.Store(int64(len(v.from)))
+	return len(s.dirty)+len(s.removed) > 0
+}
+
+// add adds a record to the batch. Its shard is locked.
+func (v *saving) add(i int, s *shard, r ref, c clock, all bool) {
+	rec := s.record(r)
+	row := Row{ID: rec.id, ExpiresMS: c.ms(rec.expires)} // by the clock of now: it may have been set since it was bound
+	start := len(v.bytes)
+	if all {
+		v.bytes = appendBody(v.bytes, rec, *s.text(r), c)
+		row.Body = v.bytes[start:]
+	} else {
+		v.bytes = appendRefresh(v.bytes, rec, c)
+		row.Refresh = v.bytes[start:]
+	}
+	rec.marks = rec.marks&^(dirty|whole) | saved
+	v.batch.Rows = append(v.batch.Rows, row)
+	v.from = append(v.from, origin{i, r})
+}
+
+// collectAgain adds bindings that the Saver wants once more, some of them.
+func (t *Table) collectAgain(c clock) {
+	v := &t.save
+	for n := 0; n < againRows && !v.isFull(); {
+		if v.nextShard == shardCount {
+			v.batch.Complete = true
+			return
+		}
+		s := &t.shards[v.nextShard]
+		s.mu.Lock()
+		for end := min(v.nextRef+saveAtOnce, s.used); v.nextRef < end; {
+			v.nextRef++
+			if s.record(v.nextRef).id != 0 {
+				v.add(v.nextShard, s, v.nextRef, c, true)
+				n++
+			}
+		}
+		done := v.nextRef >= s.used
+		s.mu.Unlock()
+		if done {
+			v.nextShard, v.nextRef = v.nextShard+1, 0
+		}
 	}
 }
 
-// flushSome saves as much as one call of the Saver takes.
-func (t *Table) flushSome(ctx context.Context) error {
-	var put []Row
-	var remove []RowKey
-	for k, row := range t.save.pending {
-		if len(put)+len(remove) == saveRows {
-			break
-		}
-		if row == nil {
-			remove = append(remove, k)
-		} else {
-			put = append(put, *row)
-		}
-	}
+// flushBatch gives the batch to the Saver.
+func (t *Table) flushBatch(ctx context.Context) error {
+	v := &t.save
+	v.batch.Live = t.Count()
 	ctx, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
-	if err := t.saver.SaveBindings(ctx, put, remove); err != nil {
-		return err
+	again, err := t.saver.SaveBindings(ctx, &v.batch)
+	if err != nil {
+		t.restore()
+	} else if v.batch.Complete {
+		v.again = false
 	}
-	for i := range put {
-		delete(t.save.pending, put[i].RowKey)
+	if err == nil && again && !v.again {
+		v.again, v.nextShard, v.nextRef = true, 0, 0
 	}
-	for _, k := range remove {
-		delete(t.save.pending, k)
+	waiting := len(v.from)
+	v.empty()
+	switch {
+	case err != nil && !v.failing:
+		t.log.Error("cannot save registrations; they stay in memory", "error", err, "waiting", waiting)
+	case err == nil && v.failing:
+		t.log.Info("registrations are saved again")
+	}
+	v.failing = err != nil
+	if err != nil {
+		return fmt.Errorf("save bindings: %w", err)
 	}
 	return nil
 }
 
-// Load fills the table with what was saved, before anything else uses it. Bindings over WebSockets are left behind:
-// nobody can reach them any more. A row that cannot be read is passed over and logged.
-func (t *Table) Load(ctx context.Context, l Loader, now time.Time) error {
-	nowMS := now.UnixMilli()
-	unreadable := 0
-	err := l.LoadBindings(ctx, nowMS, func(row Row) error {
-		if row.ExpiresMS <= nowMS {
-			return nil
-		}
-		r, times, err := parseBody(row.Body)
-		if err != nil {
-			unreadable++
-			return nil
-		}
-		if isWebSocket(r.kind) {
-			return nil
-		}
-		at := t.since(now)
-		r.expires = at + (row.ExpiresMS-nowMS)*int64(time.Millisecond)
-		r.created = at - max(0, nowMS-times.created)*int64(time.Millisecond)
-		r.updated = at - max(0, nowMS-times.updated)*int64(time.Millisecond)
-		s := t.shard(r.aor)
+// restore takes back a batch that was not saved.
+func (t *Table) restore() {
+	v := &t.save
+	for n, from := range v.from {
+		s := &t.shards[from.shard]
+		id := v.batch.Rows[n].ID
 		s.mu.Lock()
-		defer s.mu.Unlock()
-		r.sibling = s.aors[r.aor]
-		s.aors[r.aor] = r
-		s.schedule(r)
-		t.count.Add(1)
-		return nil
-	})
-	if unreadable > 0 {
-		t.log.Warn("saved registrations that cannot be read were passed over", "count", unreadable)
+		switch {
+		case from.ref == 0:
+			s.removed = append(s.removed, id)
+		case s.record(from.ref).id == id:
+			rec := s.record(from.ref)
+			rec.marks |= whole
+			if rec.marks&dirty == 0 {
+				rec.marks |= dirty
+				s.dirty = append(s.dirty, from.ref)
+			}
+		}
+		s.mu.Unlock()
 	}
-	if err != nil {
-		return fmt.Errorf("load bindings: %w", err)
+}
+
+// empty makes room for the next batch; what an unusually large one has taken is given back.
+func (v *saving) empty() {
+	clear(v.batch.Rows)
+	v.batch.Rows, v.from, v.bytes = v.batch.Rows[:0], v.from[:0], v.bytes[:0]
+	v.batch.Complete = false
+	if cap(v.bytes) > 4*saveBytes {
+		v.bytes = nil
 	}
-	return nil
+	v.waiting.Store(0)
 }

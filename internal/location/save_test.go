@@ -1,10 +1,12 @@
 package location
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"maps"
+	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"slices"
 	"sync"
@@ -15,50 +17,83 @@ import (
 	"dialtone/internal/directory"
 )
 
-// shelf is a Saver and Loader in memory.
+// shelf is a Saver and Loader in memory. It keeps every row, as a file would, and what it leads to.
 type shelf struct {
-	mu    sync.Mutex
-	rows  map[RowKey]Row
-	calls int
-	fail  error
+	mu       sync.Mutex
+	rows     []Row
+	kept     map[uint64]Row // the newest state: Body of the whole row, Refresh and expiry of the last one
+	calls    int
+	complete int
+	again    bool // ask for all bindings with the next batch
+	fail     error
 }
 
-func (s *shelf) SaveBindings(_ context.Context, put []Row, remove []RowKey) error {
+func (s *shelf) SaveBindings(_ context.Context, b *Batch) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.calls++
 	if s.fail != nil {
-		return s.fail
+		return false, s.fail
 	}
-	for _, r := range put {
-		if slices.Contains(remove, r.RowKey) {
-			return fmt.Errorf("%v is both put and removed", r.RowKey)
+	if s.kept == nil {
+		s.kept = map[uint64]Row{}
+	}
+	for _, r := range b.Rows {
+		r.Body, r.Refresh = slices.Clone(r.Body), slices.Clone(r.Refresh) // the batch is used again
+		s.rows = append(s.rows, r)
+		switch old, known := s.kept[r.ID]; {
+		case r.Body != nil:
+			s.kept[r.ID] = r
+		case r.Refresh != nil && known:
+			r.Body = old.Body
+			s.kept[r.ID] = r
+		case r.Refresh != nil:
+			return false, fmt.Errorf("%d is refreshed before it was given whole", r.ID)
+		default:
+			delete(s.kept, r.ID)
 		}
-		s.rows[r.RowKey] = r
 	}
-	for _, k := range remove {
-		delete(s.rows, k)
+	if b.Complete {
+		s.complete++
 	}
-	return nil
+	again := s.again
+	s.again = false
+	return again, nil
 }
 
-func (s *shelf) LoadBindings(_ context.Context, nowMS int64, add func(Row) error) error {
+func (s *shelf) LoadBindings(_ context.Context, add func(Row) error) error {
 	for _, r := range s.rows {
-		if r.ExpiresMS > nowMS {
-			if err := add(r); err != nil {
-				return err
-			}
+		if err := add(r); err != nil {
+			return err
 		}
 	}
 	return s.fail
 }
 
+func flush(t testing.TB, tb *Table, now time.Time) {
+	t.Helper()
+	if err := tb.Flush(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// loaded is a table with what a shelf has.
+func loaded(t testing.TB, s *shelf, now time.Time) *Table {
+	t.Helper()
+	tb := New(Config{Saver: s}, now)
+	if err := tb.Load(t.Context(), s, now); err != nil {
+		t.Fatal(err)
+	}
+	return tb
+}
+
 func TestSaveAndLoad(t *testing.T) {
-	s := &shelf{rows: map[RowKey]Row{}}
+	s := &shelf{}
 	tb := New(Config{Saver: s}, epoch)
 	full := bound("101", "sip:101@192.0.2.7;pn-prid=x", epoch, time.Hour)
 	full.Params, full.Path, full.Instance, full.RegID, full.Q, full.CSeq = ";video", "<sip:p;lr>", "urn:uuid:1", 3, 500, 77
 	full.Flow.Transport, full.Flow.ID = directory.TLS, 5
+	full.Flow.Remote = netip.MustParseAddrPort("[2001:db8::7]:4000")
 	web := bound("web", "sip:x@a.invalid", epoch, time.Hour)
 	web.Flow.Transport = directory.WSS
 	short := bound("short", "sip:s@h", epoch, time.Minute)
@@ -72,18 +107,19 @@ func TestSaveAndLoad(t *testing.T) {
 	if n := tb.Unsaved(); n == 0 {
 		t.Error("nothing waits")
 	}
-	if err := tb.Flush(t.Context(), epoch); err != nil {
-		t.Fatal(err)
+	flush(t, tb, epoch)
+	if len(s.kept) != 3 || tb.Unsaved() != 0 {
+		t.Fatalf("%d rows, %d unsaved", len(s.kept), tb.Unsaved())
 	}
-	if len(s.rows) != 3 || tb.Unsaved() != 0 {
-		t.Fatalf("%d rows, %d unsaved", len(s.rows), tb.Unsaved())
+	full.Updated, full.Expires, full.CSeq = epoch.Add(time.Second), epoch.Add(61*time.Minute), 78
+	add(tb, line(1, 1), full.Updated, full)
+	flush(t, tb, full.Updated)
+	if last := s.rows[len(s.rows)-1]; len(s.rows) != 4 || last.Body != nil || len(last.Refresh) > 10 {
+		t.Errorf("%d rows, the refresh is %+v", len(s.rows), last)
 	}
 
 	later := epoch.Add(2 * time.Minute)
-	again := New(Config{Saver: s}, later)
-	if err := again.Load(t.Context(), s, later); err != nil {
-		t.Fatal(err)
-	}
+	again := loaded(t, s, later)
 	got := again.Lookup(nil, line(1, 1), later)
 	want := full
 	want.Flow.ID = 0 // the connection did not survive
@@ -93,22 +129,28 @@ func TestSaveAndLoad(t *testing.T) {
 	if again.Count() != 1 {
 		t.Errorf("count %d", again.Count())
 	}
-	again.Expire(epoch.Add(time.Hour + 2*time.Second))
-	if again.Count() != 0 {
-		t.Error("a restored binding does not expire")
+	// What it did not take over is forgotten, and what it did when it ends.
+	flush(t, again, later)
+	if len(s.kept) != 1 {
+		t.Errorf("%d are kept", len(s.kept))
 	}
-	if err := again.Flush(t.Context(), later); err != nil {
-		t.Fatal(err)
+	again.Expire(epoch.Add(61*time.Minute + 2*time.Second))
+	wantEmpty(t, again)
+	flush(t, again, later)
+	if len(s.kept) != 0 {
+		t.Errorf("%v is still kept after its end", s.kept)
 	}
-	for k := range s.rows {
-		if k.Contact == "101 3 urn:uuid:1" {
-			t.Errorf("%v is still kept after its end", k)
-		}
+	// Identifiers go on where they ended.
+	add(again, line(1, 1), later, full)
+	flush(t, again, later)
+	seen := s.rows[:len(s.rows)-1]
+	if id := s.rows[len(s.rows)-1].ID; slices.ContainsFunc(seen, func(r Row) bool { return r.ID == id }) {
+		t.Errorf("%d names a second binding", id)
 	}
 }
 
 func TestRefreshIsSavedOnce(t *testing.T) {
-	s := &shelf{rows: map[RowKey]Row{}}
+	s := &shelf{}
 	tb := New(Config{Saver: s}, epoch)
 	for i := range 10 {
 		now := epoch.Add(time.Duration(i) * time.Second)
@@ -117,23 +159,21 @@ func TestRefreshIsSavedOnce(t *testing.T) {
 	if tb.Unsaved() != 1 {
 		t.Errorf("%d wait", tb.Unsaved())
 	}
-	if err := tb.Flush(t.Context(), epoch.Add(9*time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range s.rows {
+	flush(t, tb, epoch.Add(9*time.Second))
+	for _, r := range s.kept {
 		if want := epoch.Add(69 * time.Second).UnixMilli(); r.ExpiresMS != want {
 			t.Errorf("expires %d, want %d", r.ExpiresMS, want)
 		}
 	}
-	if err := tb.Flush(t.Context(), epoch); err != nil || s.calls != 1 {
-		t.Errorf("%d calls, %v", s.calls, err)
+	if flush(t, tb, epoch); s.calls != 1 {
+		t.Errorf("%d calls", s.calls)
 	}
 }
 
 // TestStoreAway: the store fails for a while; nothing blocks, nothing is lost, the newest state arrives.
 func TestStoreAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &shelf{rows: map[RowKey]Row{}, fail: errors.New("away")}
+		s := &shelf{fail: errors.New("away")}
 		tb := New(Config{Saver: s}, time.Now())
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -158,8 +198,8 @@ func TestStoreAway(t *testing.T) {
 		s.mu.Unlock()
 		time.Sleep(6 * time.Second)
 		s.mu.Lock()
-		if len(s.rows) != 9 {
-			t.Errorf("%d rows", len(s.rows))
+		if len(s.kept) != 9 {
+			t.Errorf("%d rows", len(s.kept))
 		}
 		s.mu.Unlock()
 		// The last changes are saved when it ends.
@@ -168,10 +208,71 @@ func TestStoreAway(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
-		if len(s.rows) != 10 {
-			t.Errorf("%d rows at the end", len(s.rows))
+		if len(s.kept) != 10 {
+			t.Errorf("%d rows at the end", len(s.kept))
 		}
 	})
+}
+
+// TestSavedAgainstModel: a saver that fails now and then, and asks for everything now and then, always leads to the
+// table that there is; so does what came since it last had all of them.
+func TestSavedAgainstModel(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	s := &shelf{}
+	tb := New(Config{Saver: s}, epoch)
+	now := epoch
+	completed, beginning, asked := 0, 0, false
+	for step := range 3000 {
+		now = now.Add(time.Duration(random.IntN(1000)) * time.Millisecond)
+		aor := line(1, uint64(random.IntN(300)))
+		b := bound(fmt.Sprint("d", random.IntN(2)), fmt.Sprintf("sip:%d@h", random.IntN(2)), now, time.Duration(1+random.IntN(300))*time.Second)
+		b.CSeq, b.CallID = uint32(step), fmt.Sprint(random.IntN(2))
+		add(tb, aor, now, b)
+		switch random.IntN(10) {
+		case 0:
+			tb.Remove(aor, "d0")
+		case 1:
+			tb.Expire(now)
+		case 2:
+			s.fail = errors.New("away")
+		case 3:
+			if !asked {
+				s.again, beginning = true, len(s.rows)
+			}
+		}
+		wanted := s.again
+		err := tb.Flush(t.Context(), now)
+		asked = asked || wanted && !s.again
+		if s.complete > completed { // everything that came before may go
+			completed, asked = s.complete, false
+			s.rows = s.rows[beginning:]
+		}
+		s.again = false
+		if s.fail = nil; err != nil {
+			continue
+		}
+		if step%20 != 0 {
+			continue
+		}
+		back := loaded(t, s, now)
+		for n := range uint64(300) {
+			got, want := back.Lookup(nil, line(1, n), now), tb.Lookup(nil, line(1, n), now)
+			for _, list := range [][]Binding{got, want} {
+				for i := range list { // saved in milliseconds
+					list[i].Created, list[i].Updated = list[i].Created.Truncate(time.Millisecond), list[i].Updated.Truncate(time.Millisecond)
+				}
+				slices.SortFunc(list, func(a, b Binding) int {
+					return cmp.Or(cmp.Compare(a.Device, b.Device), cmp.Compare(a.Contact, b.Contact))
+				})
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("step %d, line %d:\n%+v\nwant\n%+v", step, n, got, want)
+			}
+		}
+	}
+	if completed < 5 {
+		t.Errorf("all bindings were given %d times", completed)
+	}
 }
 
 func TestRunExpires(t *testing.T) {
@@ -195,21 +296,23 @@ func TestRunExpires(t *testing.T) {
 }
 
 func TestLoadPassesOverDamage(t *testing.T) {
-	s := &shelf{rows: map[RowKey]Row{}}
+	s := &shelf{}
 	tb := New(Config{Saver: s}, epoch)
 	add(tb, line(1, 1), epoch, bound("a", "sip:a@h", epoch, time.Hour))
-	if err := tb.Flush(t.Context(), epoch); err != nil {
-		t.Fatal(err)
+	flush(t, tb, epoch)
+	row := s.rows[0]
+	for _, body := range [][]byte{{}, {9}, row.Body[:len(row.Body)-1], append(slices.Clone(row.Body), 0)} {
+		s.rows = append(s.rows, Row{ID: 100, ExpiresMS: row.ExpiresMS, Body: body})
 	}
-	row := slices.Collect(maps.Values(s.rows))[0]
-	for i, body := range [][]byte{nil, {}, {9}, row.Body[:len(row.Body)-1], append(slices.Clone(row.Body), 0)} {
-		bad := row
-		bad.Contact, bad.Body = fmt.Sprint(i), body
-		s.rows[bad.RowKey] = bad
-	}
-	again := New(Config{}, epoch)
-	if err := again.Load(t.Context(), s, epoch); err != nil || again.Count() != 1 {
-		t.Errorf("%d, %v", again.Count(), err)
+	other := slices.Clone(row.Body)
+	other[20]++ // of another line, under the same identifier
+	s.rows = append(s.rows,
+		Row{ID: row.ID, ExpiresMS: row.ExpiresMS, Refresh: []byte{1}},
+		Row{ID: 101, ExpiresMS: row.ExpiresMS, Refresh: []byte{1, 1}}, Row{ID: 102}, Row{ExpiresMS: row.ExpiresMS, Body: row.Body},
+		Row{ID: row.ID, ExpiresMS: row.ExpiresMS, Body: other}, Row{ID: row.ID, ExpiresMS: row.ExpiresMS, Body: row.Body})
+	again := loaded(t, s, epoch)
+	if got := again.Lookup(nil, line(1, 1), epoch); again.Count() != 1 || len(got) != 1 || got[0].CSeq != 1 {
+		t.Errorf("%d, %+v", again.Count(), got)
 	}
 	s.fail = errors.New("away")
 	if err := New(Config{}, epoch).Load(t.Context(), s, epoch); !errors.Is(err, s.fail) {
@@ -217,31 +320,52 @@ func TestLoadPassesOverDamage(t *testing.T) {
 	}
 }
 
+// TestLoadForgetsTheUnreachable: what has expired, also by a refresh, and WebSockets.
+func TestLoadForgetsTheUnreachable(t *testing.T) {
+	s := &shelf{}
+	tb := New(Config{Saver: s}, epoch)
+	web := bound("w", "sip:w@a.invalid", epoch, time.Hour)
+	web.Flow.Transport = directory.WS
+	early := bound("e", "sip:e@h", epoch, time.Hour)
+	late := bound("l", "sip:l@h", epoch, time.Minute)
+	add(tb, line(1, 1), epoch, web, early, late)
+	flush(t, tb, epoch)
+	early.Expires, late.Expires = epoch.Add(time.Minute), epoch.Add(time.Hour)
+	add(tb, line(1, 1), epoch, early, late)
+	flush(t, tb, epoch)
+	now := epoch.Add(2 * time.Minute)
+	back := loaded(t, s, now)
+	if got := contacts(back.Lookup(nil, line(1, 1), now)); back.Count() != 1 || !slices.Equal(got, []string{"sip:l@h"}) {
+		t.Errorf("%d: %q", back.Count(), got)
+	}
+}
+
 func FuzzParseBody(f *testing.F) {
 	tb := New(Config{}, epoch)
 	b := bound("101", "sip:101@192.0.2.7", epoch, time.Hour)
 	add(tb, line(1, 1), epoch, b)
-	f.Add(appendBody(nil, tb.shard(line(1, 1)).aors[line(1, 1)], epoch, tb.since(epoch)))
+	s, hash := tb.shard(line(1, 1))
+	_, r := s.first(line(1, 1), hash)
+	f.Add(appendBody(nil, s.record(r), *s.text(r), tb.clock(epoch)))
 	f.Add([]byte{bodyVersion})
+	c := clock{at: longestMS * int64(time.Millisecond), unixMS: epoch.UnixMilli()}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r, times, err := parseBody(body)
+		r, text, err := parseBody(body, c)
 		if err != nil {
 			return
 		}
 		// Printed and parsed again it is the same binding.
-		now := time.UnixMilli(1 << 52)
-		r.created = (times.created - now.UnixMilli()) * int64(time.Millisecond)
-		r.updated = (times.updated - now.UnixMilli()) * int64(time.Millisecond)
-		if times.created < 1<<51 || times.updated < 1<<51 {
-			r.created, r.updated = 0, 0 // too old to be counted in nanoseconds
-		}
-		again, _, err := parseBody(appendBody(nil, r, now, 0))
+		again, textAgain, err := parseBody(appendBody(nil, &r, text, c), c)
 		if err != nil {
 			t.Fatal(err)
 		}
-		again.created, again.updated = r.created, r.updated
-		if *again != *r {
-			t.Fatalf("%+v became %+v", *r, *again)
+		if again != r || textAgain != text {
+			t.Fatalf("%+v %q became %+v %q", r, text, again, textAgain)
+		}
+		b := r.binding(text, epoch)
+		rebuilt := record{aor: r.aor}
+		if _, text = rebuilt.take(&b, "", epoch); text != textAgain || rebuilt.binding(text, epoch) != b {
+			t.Fatalf("%+v became %+v", b, rebuilt.binding(text, epoch))
 		}
 	})
 }
@@ -322,12 +446,10 @@ func BenchmarkLookup(b *testing.B) {
 
 // BenchmarkLoad restores 100,000 bindings.
 func BenchmarkLoad(b *testing.B) {
-	s := &shelf{rows: map[RowKey]Row{}}
+	s := &shelf{}
 	tb := New(Config{Saver: s}, epoch)
 	fill(tb, epoch)
-	if err := tb.Flush(b.Context(), epoch); err != nil {
-		b.Fatal(err)
-	}
+	flush(b, tb, epoch)
 	for b.Loop() {
 		again := New(Config{}, epoch)
 		if err := again.Load(b.Context(), s, epoch); err != nil || again.Count() != many {

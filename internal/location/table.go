@@ -13,8 +13,6 @@ import (
 	"dialtone/internal/directory"
 )
 
-const shardCount = 64
-
 // Config connects a Table with the rest. Every field may be left out.
 type Config struct {
 	Saver     Saver     // keeps a copy for the next start
@@ -30,26 +28,16 @@ type Table struct {
 	events Publisher
 	log    *slog.Logger
 	count  atomic.Int64
+	lastID atomic.Uint64
 	shards [shardCount]shard
 	flows  [shardCount]flowShard
 	save   saving
 }
 
-type shard struct {
-	mu      sync.Mutex
-	aors    map[AOR]*record
-	buckets map[int64]*record // by second: the first record that expires in it
-	swept   int64             // the last second whose bucket is gone
-	scratch []Binding
-	dirty   []*record // changed since they were last saved
-	removed []RowKey  // removed since then
-	_       [64]byte
-}
-
 // flowShard says which addresses-of-record have bindings on a connection.
 type flowShard struct {
 	mu   sync.Mutex
-	aors map[uint64][]AOR
+	aors map[uint64]map[AOR]struct{}
 }
 
 // New makes an empty table. The times that its methods are given count from now on.
@@ -59,15 +47,12 @@ func New(c Config, now time.Time) *Table {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	for i := range t.shards {
-		t.shards[i].aors = map[AOR]*record{}
-		t.shards[i].buckets = map[int64]*record{}
-		t.shards[i].swept = int64(time.Hour / time.Second)
-		t.flows[i].aors = map[uint64][]AOR{}
+		t.shards[i].buckets = map[uint32]ref{}
+		t.shards[i].swept = uint32(time.Hour / time.Second)
+		t.flows[i].aors = map[uint64]map[AOR]struct{}{}
 	}
 	return t
 }
-
-func (t *Table) shard(aor AOR) *shard { return &t.shards[maphash.Comparable(t.seed, aor)%shardCount] }
 
 func (t *Table) since(now time.Time) int64 { return int64(now.Sub(t.start)) }
 
@@ -77,18 +62,25 @@ func (t *Table) Count() int { return int(t.count.Load()) }
 // Lookup appends the live bindings of an address-of-record to dst, those with the highest q first, then those refreshed
 // last. It allocates only what dst lacks.
 func (t *Table) Lookup(dst []Binding, aor AOR, now time.Time) []Binding {
-	s := t.shard(aor)
-	at := t.since(now)
+	s, hash := t.shard(aor)
 	first := len(dst)
 	s.mu.Lock()
-	for r := s.aors[aor]; r != nil; r = r.sibling {
-		if r.expires > at {
-			dst = append(dst, r.binding(t.start))
-		}
-	}
+	dst = t.live(dst, s, aor, hash, t.since(now))
 	s.mu.Unlock()
 	if len(dst) > first+1 {
 		slices.SortStableFunc(dst[first:], compareBindings)
+	}
+	return dst
+}
+
+// live appends the bindings that have not expired. The shard is locked.
+func (t *Table) live(dst []Binding, s *shard, aor AOR, hash uint64, at int64) []Binding {
+	for _, r := s.first(aor, hash); r != 0; {
+		rec := s.record(r)
+		if rec.expires > at {
+			dst = append(dst, rec.binding(*s.text(r), t.start))
+		}
+		r = rec.sibling
 	}
 	return dst
 }
@@ -97,14 +89,16 @@ func (t *Table) Lookup(dst []Binding, aor AOR, now time.Time) []Binding {
 // comes from one of its devices, or from its NAT. It allocates nothing.
 func (t *Table) HasFlow(tenant, line directory.ID, src netip.AddrPort, now time.Time) bool {
 	aor := AOR{Tenant: tenant, Line: line}
-	s := t.shard(aor)
-	at := t.since(now)
+	s, hash := t.shard(aor)
+	at, from, zone := t.since(now), addrOf(src), src.Addr().Zone()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for r := s.aors[aor]; r != nil; r = r.sibling {
-		if r.remote == src && r.expires > at {
+	for _, r := s.first(aor, hash); r != 0; {
+		rec := s.record(r)
+		if rec.remote == from && rec.expires > at && (from.family != 6 || rec.at(*s.text(r), textRemote) == zone) {
 			return true
 		}
+		r = rec.sibling
 	}
 	return false
 }
@@ -114,19 +108,14 @@ func (t *Table) HasFlow(tenant, line directory.ID, src netip.AddrPort, now time.
 // it runs under a lock, so it must be quick and not call the table. Bindings are told apart by device and contact, flows
 // of RFC 5626 by device, instance and reg-id; of two that are the same the last one counts. It reports what f reported.
 func (t *Table) Update(aor AOR, now time.Time, f func(current []Binding) (next []Binding, ok bool)) bool {
-	s := t.shard(aor)
+	s, hash := t.shard(aor)
 	at := t.since(now)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	current := s.scratch[:0]
-	for r := s.aors[aor]; r != nil; r = r.sibling {
-		if r.expires > at {
-			current = append(current, r.binding(t.start))
-		}
-	}
+	current := t.live(s.scratch[:0], s, aor, hash, at)
 	next, ok := f(current)
 	if ok {
-		t.apply(s, aor, next, at)
+		t.apply(s, aor, hash, next, at)
 	}
 	// The room is used again, but its texts are not kept alive.
 	used := max(len(current), len(next))
@@ -139,17 +128,16 @@ func (t *Table) Update(aor AOR, now time.Time, f func(current []Binding) (next [
 }
 
 // apply makes the records of an address-of-record those of next.
-func (t *Table) apply(s *shard, aor AOR, next []Binding, at int64) {
-	for link, r := (*record)(nil), s.aors[aor]; r != nil; {
-		sibling := r.sibling
-		if slices.ContainsFunc(next, func(b Binding) bool { return r.same(&b) }) {
-			link = r
-		} else {
+func (t *Table) apply(s *shard, aor AOR, hash uint64, next []Binding, at int64) {
+	for _, r := s.first(aor, hash); r != 0; {
+		rec := s.record(r)
+		sibling := rec.sibling
+		if !slices.ContainsFunc(next, func(b Binding) bool { return rec.same(*s.text(r), &b) }) {
 			why := unregistered
-			if r.expires <= at {
+			if rec.expires <= at {
 				why = expired
 			}
-			t.unlink(s, link, r)
+			s.unlink(r, hash)
 			t.drop(s, r, why)
 		}
 		r = sibling
@@ -159,96 +147,98 @@ func (t *Table) apply(s *shard, aor AOR, next []Binding, at int64) {
 		if !b.fits() {
 			continue
 		}
-		r := s.aors[aor]
-		for r != nil && !r.same(b) {
-			r = r.sibling
+		_, r := s.first(aor, hash)
+		for r != 0 && !s.record(r).same(*s.text(r), b) {
+			r = s.record(r).sibling
 		}
-		if r != nil && r.binding(t.start) == *b {
-			continue
-		}
-		t.put(s, aor, r, b)
+		t.put(s, aor, hash, r, b)
 	}
 }
 
-// put writes a binding into its record r, a new one when r is nil.
-func (t *Table) put(s *shard, aor AOR, r *record, b *Binding) {
-	fresh := r == nil
+// put writes a binding into its record r, a new one when r is 0.
+func (t *Table) put(s *shard, aor AOR, hash uint64, r ref, b *Binding) {
+	fresh := r == 0
 	if fresh {
-		r = &record{aor: aor, sibling: s.aors[aor]}
-		s.aors[aor] = r
+		r = s.take()
+		rec := s.record(r)
+		rec.aor, rec.id = aor, t.lastID.Add(1)
+		s.link(r, hash)
 		t.count.Add(1)
 	}
-	before := r.flow
-	r.set(b, t.start)
-	s.schedule(r)
-	if before != r.flow {
-		t.leaveFlow(before, aor, s)
-		t.joinFlow(r)
-	}
-	if t.saver != nil && !r.dirty {
-		r.dirty = true
-		s.dirty = append(s.dirty, r)
+	rec, text := s.record(r), s.text(r)
+	before := rec.flow
+	var what change
+	if what, *text = rec.take(b, *text, t.start); what == unchanged && !fresh {
+		return
 	}
 	if fresh {
-		t.publish(r, registered)
+		what = altered
+	}
+	s.schedule(r)
+	if before != rec.flow {
+		t.leaveFlow(before, aor, s, hash)
+		t.joinFlow(rec)
+	}
+	t.changed(s, r, what)
+	if fresh {
+		t.publish(s, r, registered)
 	}
 }
 
-// unlink takes r, which follows link (nil: it is the first), out of the list of its address-of-record.
-func (t *Table) unlink(s *shard, link, r *record) {
-	switch {
-	case link != nil:
-		link.sibling = r.sibling
-	case r.sibling != nil:
-		s.aors[r.aor] = r.sibling
-	default:
-		delete(s.aors, r.aor)
+// changed notes that r is to be saved.
+func (t *Table) changed(s *shard, r ref, what change) {
+	if t.saver == nil {
+		return
+	}
+	rec := s.record(r)
+	if what == altered {
+		rec.marks |= whole
+	}
+	if rec.marks&dirty == 0 {
+		rec.marks |= dirty
+		s.dirty = append(s.dirty, r)
 	}
 }
 
 // drop forgets a record that has been unlinked.
-func (t *Table) drop(s *shard, r *record, why ending) {
-	r.sibling, r.dead = nil, true
+func (t *Table) drop(s *shard, r ref, why ending) {
+	rec := s.record(r)
 	s.unschedule(r)
 	t.count.Add(-1)
-	if r.flow != 0 {
-		t.leaveFlow(r.flow, r.aor, s)
+	if rec.flow != 0 {
+		t.leaveFlow(rec.flow, rec.aor, s, t.hash(rec.aor))
 	}
-	if t.saver != nil {
-		s.removed = append(s.removed, r.key())
+	if rec.marks&saved != 0 {
+		s.removed = append(s.removed, rec.id)
 	}
-	t.publish(r, why)
+	t.publish(s, r, why)
+	s.give(r)
 }
 
-// remove unlinks and drops the records of an address-of-record that match. The shard is locked.
-func (t *Table) remove(s *shard, aor AOR, why ending, match func(*record) bool) {
-	for link, r := (*record)(nil), s.aors[aor]; r != nil; {
-		sibling := r.sibling
-		if match(r) {
-			t.unlink(s, link, r)
+// remove ends the bindings of an address-of-record that match. The shard is locked.
+func (t *Table) remove(s *shard, aor AOR, hash uint64, why ending, match func(*record, string) bool) (n int) {
+	for _, r := s.first(aor, hash); r != 0; {
+		rec := s.record(r)
+		sibling := rec.sibling
+		if match(rec, *s.text(r)) {
+			s.unlink(r, hash)
 			t.drop(s, r, why)
-		} else {
-			link = r
+			n++
 		}
 		r = sibling
 	}
+	return n
 }
 
 // Remove ends the bindings of a device, or with device "" all bindings of the address-of-record: the device or line is
 // gone, or an operator wants it to register anew. It returns how many there were.
 func (t *Table) Remove(aor AOR, device string) int {
-	s := t.shard(aor)
+	s, hash := t.shard(aor)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
-	t.remove(s, aor, unregistered, func(r *record) bool {
-		if device == "" || r.at(textDevice) == device {
-			n++
-			return true
-		}
-		return false
+	return t.remove(s, aor, hash, unregistered, func(r *record, text string) bool {
+		return device == "" || r.at(text, textDevice) == device
 	})
-	return n
 }
 
 // FlowClosed says that a connection is gone. Bindings that can only be reached over it (WebSockets, and flows of RFC
@@ -262,15 +252,15 @@ func (t *Table) FlowClosed(id uint64) {
 	aors := fs.aors[id]
 	delete(fs.aors, id)
 	fs.mu.Unlock()
-	for _, aor := range aors {
-		s := t.shard(aor)
+	for aor := range aors {
+		s, hash := t.shard(aor)
 		s.mu.Lock()
-		for r := s.aors[aor]; r != nil; r = r.sibling {
-			if r.flow == id && r.regID == 0 && !isWebSocket(r.kind) {
-				r.flow = 0
+		for _, r := s.first(aor, hash); r != 0; r = s.record(r).sibling {
+			if rec := s.record(r); rec.flow == id && rec.regID == 0 && !isWebSocket(rec.kind) {
+				rec.flow = 0
 			}
 		}
-		t.remove(s, aor, flowLost, func(r *record) bool { return r.flow == id })
+		t.remove(s, aor, hash, flowLost, func(r *record, _ string) bool { return r.flow == id })
 		s.mu.Unlock()
 	}
 }
@@ -287,33 +277,29 @@ func (t *Table) joinFlow(r *record) {
 	fs := &t.flows[r.flow%shardCount]
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if list := fs.aors[r.flow]; !slices.Contains(list, r.aor) {
-		fs.aors[r.flow] = append(list, r.aor)
+	if fs.aors[r.flow] == nil {
+		fs.aors[r.flow] = map[AOR]struct{}{}
 	}
+	fs.aors[r.flow][r.aor] = struct{}{}
 }
 
 // leaveFlow forgets that note unless another binding of the address-of-record is on the connection. The shard is locked.
-func (t *Table) leaveFlow(id uint64, aor AOR, s *shard) {
+func (t *Table) leaveFlow(id uint64, aor AOR, s *shard, hash uint64) {
 	if id == 0 {
 		return
 	}
-	for r := s.aors[aor]; r != nil; r = r.sibling {
-		if r.flow == id {
+	for _, r := s.first(aor, hash); r != 0; r = s.record(r).sibling {
+		if s.record(r).flow == id {
 			return
 		}
 	}
 	fs := &t.flows[id%shardCount]
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	list := fs.aors[id]
-	if i := slices.Index(list, aor); i >= 0 {
-		list = slices.Delete(list, i, i+1)
-	}
-	if len(list) == 0 {
+	delete(fs.aors[id], aor)
+	if len(fs.aors[id]) == 0 {
 		delete(fs.aors, id)
-		return
 	}
-	fs.aors[id] = list
 }
 
 // Run expires bindings and saves changes until ctx ends; then it saves what is left.

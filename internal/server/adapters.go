@@ -1,7 +1,6 @@
 package server
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -10,29 +9,7 @@ import (
 	"dialtone/internal/event"
 	"dialtone/internal/location"
 	"dialtone/internal/sipleg"
-	"dialtone/internal/store"
 )
-
-// bindingStore lets location keep its bindings in the store.
-type bindingStore struct{ store.Bindings }
-
-func (b bindingStore) SaveBindings(ctx context.Context, put []location.Row, remove []location.RowKey) error {
-	rows := make([]store.BindingRow, len(put))
-	for i, r := range put {
-		rows[i] = store.BindingRow{BindingKey: store.BindingKey(r.RowKey), Tenant: r.Tenant, ExpiresMS: r.ExpiresMS, Body: r.Body}
-	}
-	keys := make([]store.BindingKey, len(remove))
-	for i, k := range remove {
-		keys[i] = store.BindingKey(k)
-	}
-	return b.Bindings.SaveBindings(ctx, rows, keys)
-}
-
-func (b bindingStore) LoadBindings(ctx context.Context, nowMS int64, add func(location.Row) error) error {
-	return b.Bindings.LoadBindings(ctx, nowMS, func(r store.BindingRow) error {
-		return add(location.Row{RowKey: location.RowKey(r.BindingKey), Tenant: r.Tenant, ExpiresMS: r.ExpiresMS, Body: r.Body})
-	})
-}
 
 // locator tells the exchange where the devices of a line are.
 type locator struct {

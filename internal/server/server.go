@@ -42,6 +42,7 @@ import (
 	"dialtone/internal/sip/transaction"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/sipleg"
+	"dialtone/internal/store/bindinglog"
 	"dialtone/internal/store/relational"
 	"dialtone/internal/store/seal"
 	"dialtone/internal/store/sqlite"
@@ -75,6 +76,7 @@ type Server struct {
 	log          *slog.Logger
 	started      time.Time
 	store        *relational.Store
+	bindings     *bindinglog.Log
 	directory    *directory.Directory
 	bus          *event.Bus
 	ring         *trace.Ring
@@ -142,7 +144,11 @@ func (s *Server) openStore(ctx context.Context) error {
 	s.directory = directory.New()
 	s.bus = event.NewBus(event.Config{})
 	s.onClose(func() error { s.bus.Close(); return nil })
-	s.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Keys: keys, Log: s.log, Committed: func(changes []directory.Change) {
+	if s.bindings, err = bindinglog.Open(bindinglog.Config{Dir: filepath.Join(dir, "bindings"), Log: s.log}); err != nil {
+		return err
+	}
+	s.onClose(s.bindings.Close)
+	s.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Keys: keys, Log: s.log, Bindings: s.bindings, Committed: func(changes []directory.Change) {
 		s.directory.Apply(changes)
 		s.forgetDevices(changes)
 		if len(changes) >= rushChanges {
@@ -188,8 +194,8 @@ func (s *Server) openTraffic(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.ring.Close)
-	s.locations = location.New(location.Config{Saver: bindingStore{s.store}, Publisher: s.bus, Logger: s.log}, time.Now())
-	if err := s.locations.Load(ctx, bindingStore{s.store}, time.Now()); err != nil {
+	s.locations = location.New(location.Config{Saver: s.bindings, Publisher: s.bus, Logger: s.log}, time.Now())
+	if err := s.locations.Load(ctx, s.bindings, time.Now()); err != nil {
 		return err
 	}
 	if s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log}); err != nil {

@@ -3,15 +3,16 @@
 // objects such as recordings.
 //
 // It owns the interfaces, the rows that pass through them and their errors. It does not own a database: store/sqlite
-// opens one, store/relational holds the statements that every SQL engine runs, store/disk keeps large objects,
-// store/seal encrypts secrets, and store/storetest is the suite that any implementation has to pass. It does not look
+// opens one, store/relational holds the statements that every SQL engine runs, store/bindinglog keeps bindings in files
+// of its own, store/disk keeps large objects, store/seal encrypts secrets, and store/storetest is the suite that any
+// implementation has to pass. It does not look
 // into the bodies of bindings, journals and records: these belong to location and cdr.
 //
 // Goroutines: none. All methods may be called by many goroutines at once and block until the work is done or the
 // context ends; nothing on the path of a call waits for them.
 //
 // Ordering: updates of the directory are serial, and Committed hears of them in the order they became durable. Traffic
-// (bindings, journal, records) never waits for an update of the directory, however long it is. A method that returned
+// (journal, records) never waits for an update of the directory, however long it is. A method that returned
 // nil has been handed to the operating system: it survives the death of the process, and everything older than a moment
 // survives that of the machine.
 package store
@@ -24,13 +25,13 @@ import (
 	"io"
 
 	"dialtone/internal/directory"
+	"dialtone/internal/location"
 )
 
-// Store keeps everything but large objects.
+// Store keeps everything but large objects and bindings.
 type Store interface {
 	Objects
 	Trail
-	Bindings
 	Calls
 	// Close ends all use of the store; it waits for what is running.
 	Close() error
@@ -147,25 +148,10 @@ type AuditQuery struct {
 
 // Bindings keeps what location holds in memory, for the next start.
 type Bindings interface {
-	// SaveBindings keeps and removes bindings, all in one transaction. Rows are told apart by AOR and Contact.
-	SaveBindings(ctx context.Context, put []BindingRow, remove []BindingKey) error
-	// LoadBindings gives add each binding that expires after now (Unix milliseconds), in no order, and forgets the
-	// others. add keeps no reference to Body.
-	LoadBindings(ctx context.Context, nowMS int64, add func(BindingRow) error) error
-}
-
-// BindingKey tells bindings apart.
-type BindingKey struct {
-	AOR     string // key of the address of record, as location makes it; unique over all tenants
-	Contact string // key of the contact within it
-}
-
-// BindingRow is a binding as it is kept.
-type BindingRow struct {
-	BindingKey
-	Tenant    directory.ID
-	ExpiresMS int64 // Unix milliseconds
-	Body      []byte
+	location.Saver
+	location.Loader
+	// Close ends all use of it; everything that was saved is on the disk.
+	Close() error
 }
 
 // Calls keeps running and ended calls.

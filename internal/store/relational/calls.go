@@ -131,3 +131,29 @@ func (s *Store) Records(ctx context.Context, q store.RecordQuery) ([]store.Recor
 	}
 	return out, errors.Join(rows.Err(), rows.Close())
 }
+
+// eachRow runs one statement for each of the rows.
+func eachRow[T any](ctx context.Context, sqlTx *sql.Tx, query string, rows []T, args func(*T) []any) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	stmt, err := sqlTx.PrepareContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for i := range rows {
+		if _, err := stmt.ExecContext(ctx, args(&rows[i])...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bytesColumn keeps an empty value from becoming NULL.
+func bytesColumn(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}

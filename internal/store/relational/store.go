@@ -31,7 +31,7 @@ var migrations embed.FS
 // DirectoryMigrations is the schema of the directory, for goose.
 func DirectoryMigrations() (fs.FS, error) { return fs.Sub(migrations, "migrations/directory") }
 
-// TrafficMigrations is the schema of bindings, journal and records, for goose.
+// TrafficMigrations is the schema of journal and records, for goose.
 func TrafficMigrations() (fs.FS, error) { return fs.Sub(migrations, "migrations/traffic") }
 
 // Pool is the connections to a database. Write may be the same as Read where the engine knows no difference;

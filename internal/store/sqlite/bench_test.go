@@ -2,10 +2,8 @@ package sqlite
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"testing"
-	"time"
 
 	"dialtone/internal/directory"
 	"dialtone/internal/store"
@@ -78,47 +76,6 @@ func BenchmarkLoadLines(b *testing.B) {
 	for b.Loop() {
 		if err := directory.New().Load(b.Context(), s); err != nil {
 			b.Fatal(err)
-		}
-	}
-}
-
-// bindings makes n rows of the size that location writes.
-func bindings(n int, now time.Time) []store.BindingRow {
-	rows := make([]store.BindingRow, n)
-	for i := range rows {
-		rows[i] = store.BindingRow{
-			BindingKey: store.BindingKey{AOR: fmt.Sprint("01890a5d-ac96-774b-bcce-b302099a8057/", 100000+i), Contact: "sip:192.0.2.1:5060"},
-			ExpiresMS:  now.Add(time.Hour).UnixMilli(), Body: bytes.Repeat([]byte("x"), 500),
-		}
-	}
-	return rows
-}
-
-// BenchmarkSaveBindings is a write-behind batch of 500 refreshed bindings.
-func BenchmarkSaveBindings(b *testing.B) {
-	s, _, _ := fresh(b)
-	defer closed(b, s)
-	rows := bindings(500, time.Now())
-	for b.Loop() {
-		if err := s.SaveBindings(b.Context(), rows, nil); err != nil {
-			b.Fatal(err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/500, "us/binding")
-}
-
-// BenchmarkLoadBindings reads 100,000 bindings.
-func BenchmarkLoadBindings(b *testing.B) {
-	s, _, _ := fresh(b)
-	defer closed(b, s)
-	now := time.Now()
-	if err := s.SaveBindings(b.Context(), bindings(many, now), nil); err != nil {
-		b.Fatal(err)
-	}
-	for b.Loop() {
-		n := 0
-		if err := s.LoadBindings(context.Background(), now.UnixMilli(), func(store.BindingRow) error { n++; return nil }); err != nil || n != many {
-			b.Fatal(n, err)
 		}
 	}
 }

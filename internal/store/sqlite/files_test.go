@@ -89,7 +89,7 @@ func line(tenant directory.ID, number int) *directory.Line {
 func TestFiles(t *testing.T) {
 	s, dir, _ := fresh(t)
 	fill(t, s, 1)
-	if err := s.SaveBindings(t.Context(), []store.BindingRow{{BindingKey: store.BindingKey{AOR: "a", Contact: "b"}}}, nil); err != nil {
+	if err := s.FinishCalls(t.Context(), []store.RecordRow{{CallID: "a"}}); err != nil {
 		t.Fatal(err)
 	}
 	entries, err := os.ReadDir(dir)

@@ -1,5 +1,5 @@
 // Package sqlite opens the store that needs no server: two SQLite databases in the data directory, one for the
-// directory with its audit trail, one for traffic (bindings, journal, records). Two, because SQLite has one writer at a
+// directory with its audit trail, one for traffic (journal, records). Two, because SQLite has one writer at a
 // time for each: a file of 100,000 lines that takes seconds to apply must not hold up a call record.
 //
 // It owns the files (mode 0600), how connections are set up and that the schema is up to date; statements are those of
@@ -28,6 +28,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"dialtone/internal/directory"
+	"dialtone/internal/location"
 	"dialtone/internal/store/relational"
 	"dialtone/internal/store/seal"
 )
@@ -44,8 +45,10 @@ type Config struct {
 	Keys *seal.Keyring // the key file is better kept elsewhere in backups
 	// Committed hears of changes in the order they were committed, before Update returns: Directory.Apply. May be nil.
 	Committed func([]directory.Change)
-	Now       func() time.Time // nil: time.Now
-	Log       *slog.Logger     // nil: nothing is logged
+	// Bindings takes over the bindings that an older version kept in the database of traffic. nil: they are forgotten.
+	Bindings location.Saver
+	Now      func() time.Time // nil: time.Now
+	Log      *slog.Logger     // nil: nothing is logged
 }
 
 // readers is the number of connections that read at the same time.
@@ -65,11 +68,11 @@ func Open(ctx context.Context, cfg Config) (*relational.Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	objects, err := openDatabase(ctx, filepath.Join(cfg.Dir, DirectoryFile), relational.DirectoryMigrations)
+	objects, err := openDatabase(ctx, filepath.Join(cfg.Dir, DirectoryFile), relational.DirectoryMigrations, nil)
 	if err != nil {
 		return nil, err
 	}
-	traffic, err := openDatabase(ctx, filepath.Join(cfg.Dir, TrafficFile), relational.TrafficMigrations)
+	traffic, err := openDatabase(ctx, filepath.Join(cfg.Dir, TrafficFile), relational.TrafficMigrations, cfg.adopt)
 	if err != nil {
 		return nil, errors.Join(err, closePool(objects))
 	}
@@ -84,8 +87,22 @@ func Open(ctx context.Context, cfg Config) (*relational.Store, error) {
 
 func closePool(p relational.Pool) error { return errors.Join(p.Read.Close(), p.Write.Close()) }
 
+// adopt saves what the schema to come has no place for.
+func (cfg *Config) adopt(ctx context.Context, db *sql.DB, version int64) error {
+	if version != relational.TrafficWithBindings || cfg.Bindings == nil {
+		return nil
+	}
+	if err := relational.AdoptBindings(ctx, db, cfg.Bindings); err != nil {
+		return fmt.Errorf("take over bindings: %w", err)
+	}
+	return nil
+}
+
+// adopter sees a database of an older version before its schema is brought up to date.
+type adopter func(ctx context.Context, db *sql.DB, version int64) error
+
 // openDatabase opens one file with a writing and several reading connections.
-func openDatabase(ctx context.Context, path string, schema func() (fs.FS, error)) (relational.Pool, error) {
+func openDatabase(ctx context.Context, path string, schema func() (fs.FS, error), adopt adopter) (relational.Pool, error) {
 	// SQLite would make the file readable for all; its other files take over the mode of this one.
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -99,7 +116,7 @@ func openDatabase(ctx context.Context, path string, schema func() (fs.FS, error)
 		return relational.Pool{}, fmt.Errorf("open database %s: %w", path, err)
 	}
 	write.SetMaxOpenConns(1)
-	if err := migrate(ctx, write, schema); err != nil {
+	if err := migrate(ctx, write, schema, adopt); err != nil {
 		return relational.Pool{}, errors.Join(fmt.Errorf("open database %s: %w", path, err), write.Close())
 	}
 	read, err := sql.Open("sqlite", address(path, "_pragma=query_only(1)"))
@@ -119,7 +136,7 @@ func address(path, more string) string {
 }
 
 // migrate brings the schema up to date, forwards only.
-func migrate(ctx context.Context, db *sql.DB, schema func() (fs.FS, error)) error {
+func migrate(ctx context.Context, db *sql.DB, schema func() (fs.FS, error), adopt adopter) error {
 	files, err := schema()
 	if err != nil {
 		return err
@@ -134,6 +151,11 @@ func migrate(ctx context.Context, db *sql.DB, schema func() (fs.FS, error)) erro
 	}
 	if current > newest {
 		return fmt.Errorf("its schema has version %d, this program knows %d: a newer version wrote it", current, newest)
+	}
+	if adopt != nil {
+		if err := adopt(ctx, db, current); err != nil {
+			return err
+		}
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("update schema: %w", err)

@@ -49,7 +49,6 @@ func Run(t *testing.T, open Opener) {
 		{"keys", testKeys},
 		{"audit", testAudit},
 		{"snapshot", testSnapshot},
-		{"bindings", testBindings},
 		{"journal", testJournal},
 		{"records", testRecords},
 		{"concurrency", testConcurrency},

@@ -2,7 +2,6 @@ package storetest
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -10,46 +9,6 @@ import (
 	"dialtone/internal/directory"
 	"dialtone/internal/store"
 )
-
-// testBindings: the newest state of each binding comes back until it expires.
-func testBindings(t *testing.T, open Opener) {
-	b := start(t, open)
-	ctx, tenant := t.Context(), directory.NewID()
-	row := func(aor, contact, body string, expires int64) store.BindingRow {
-		return store.BindingRow{BindingKey: store.BindingKey{AOR: aor, Contact: contact}, Tenant: tenant, ExpiresMS: expires, Body: []byte(body)}
-	}
-	if err := b.SaveBindings(ctx, nil, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.SaveBindings(ctx, []store.BindingRow{
-		row("101", "a", "first", 1000), row("101", "b", "gone", 1000), row("102", "a", "expired", 500), row("103", "a", "\x00\xff", 1000),
-	}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.SaveBindings(ctx, []store.BindingRow{row("101", "a", "second", 2000)},
-		[]store.BindingKey{{AOR: "101", Contact: "b"}, {AOR: "never", Contact: "seen"}}); err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		got := map[string]string{}
-		if err := b.LoadBindings(ctx, 500, func(r store.BindingRow) error {
-			if r.Tenant != tenant {
-				t.Errorf("tenant %v", r.Tenant)
-			}
-			got[r.AOR+"/"+r.Contact] = fmt.Sprint(string(r.Body), " ", r.ExpiresMS)
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		if want := map[string]string{"101/a": "second 2000", "103/a": "\x00\xff 1000"}; !maps.Equal(got, want) {
-			t.Errorf("loaded %q, want %q", got, want)
-		}
-	}
-	boom := fmt.Errorf("boom")
-	if err := b.LoadBindings(ctx, 0, func(store.BindingRow) error { return boom }); err != boom {
-		t.Errorf("error %v, want the function's", err)
-	}
-}
 
 // journal reads the journal as text.
 func (b *bench) journal() []string {
