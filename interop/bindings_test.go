@@ -3,8 +3,10 @@ package interop
 import (
 	"crypto/rand"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -58,6 +60,110 @@ func TestManyBindings(t *testing.T) {
 	}
 	if n := x.status().Registrations; n != lines {
 		t.Errorf("%d registrations after the restart, want %d", n, lines)
+	}
+}
+
+// TestKilledAmidRegistrations kills a server to which phones register as fast as it answers. What it had answered more
+// than a second before is there again, as it was answered; then all phones register anew within a minute.
+func TestKilledAmidRegistrations(t *testing.T) {
+	lines, before := 2000, 3*time.Second
+	if long() {
+		lines, before = 100_000, 30*time.Second
+	}
+	x := serve(t, setup{})
+	var b strings.Builder
+	b.WriteString("tenant: default\nlines:\n")
+	for i := range lines {
+		fmt.Fprintf(&b, "  - {number: \"%[1]d\", devices: [{username: \"%[1]d\", password: secret-of-%[1]d}]}\n", 1_000_000+i)
+	}
+	x.apply(b.String())
+
+	// answered is when the registrations of a line were sent that have been answered, and when the answer came.
+	type answer struct{ sent, came time.Time }
+	answered := make([][]answer, lines)
+	var dead atomic.Bool
+	const workers = 8
+	var all sync.WaitGroup
+	parties := make([]*party, workers)
+	for w := range workers {
+		parties[w] = x.party(t, "udp")
+		all.Go(func() {
+			for i := w; ; i += workers {
+				if i >= lines {
+					i = w
+				}
+				sent := time.Now()
+				err := parties[w].register(fmt.Sprint(1_000_000 + i))
+				switch {
+				case dead.Load():
+					return
+				case err != nil:
+					t.Errorf("register %d: %v", 1_000_000+i, err)
+					return
+				}
+				answered[i] = append(answered[i], answer{sent, time.Now()})
+			}
+		})
+	}
+	time.Sleep(before)
+	killed := time.Now()
+	dead.Store(true)
+	x.kill()
+	all.Wait()
+
+	start := time.Now()
+	x.boot()
+	took := time.Since(start)
+	if took > 5*time.Second {
+		t.Errorf("back after %v", took)
+	}
+	registered := map[string]time.Time{}
+	for _, r := range decode[struct {
+		Line       string
+		Registered time.Time
+	}](t, x.run("registrations", "--json")) {
+		registered[r.Line] = r.Registered
+	}
+	owed, total, missing := 0, 0, 0
+	for i, list := range answered {
+		total += len(list)
+		for _, a := range slices.Backward(list) {
+			if killed.Sub(a.came) <= time.Second {
+				continue
+			}
+			owed++
+			// A time in the list has milliseconds.
+			if at, ok := registered[fmt.Sprint(1_000_000+i)]; !ok || at.Before(a.sent.Truncate(time.Millisecond)) {
+				if missing++; missing < 10 {
+					t.Errorf("%d: registered at %v, but an answer to what was sent at %v came %v before the end", 1_000_000+i, at, a.sent, killed.Sub(a.came))
+				}
+			}
+			break
+		}
+	}
+	t.Logf("%d registrations answered, of %d phones %d more than a second before the end, %d missing; back after %v", total, lines, owed, missing, took.Round(time.Millisecond))
+	if owed < lines/2 {
+		t.Errorf("only %d phones had registered in time", owed)
+	}
+
+	start = time.Now()
+	for w := range workers {
+		all.Go(func() {
+			for i := w; i < lines; i += workers {
+				if err := parties[w].register(fmt.Sprint(1_000_000 + i)); err != nil {
+					t.Errorf("register %d again: %v", 1_000_000+i, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("all registered again in %v", time.Since(start).Round(time.Millisecond))
+	if took := time.Since(start); took > time.Minute {
+		t.Errorf("all registered again after %v", took)
+	}
+	if n := x.status().Registrations; n != lines {
+		t.Errorf("%d registrations, want %d", n, lines)
 	}
 }
 

@@ -37,7 +37,7 @@ const (
 	saveRows    = 4096 // rows of a batch, more or less
 	saveBytes   = 1 << 20
 	saveAtOnce  = 128              // rows collected under one hold of a lock
-	againRows   = 2048             // bindings that are given again with one batch
+	againRows   = 1024             // bindings that are given again with one batch
 	saveTimeout = 10 * time.Second // of one call, and of the last one when the table ends
 	retryMost   = 5 * time.Second  // longest pause after a failure
 )
