@@ -2,6 +2,7 @@ package location
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 
 	"dialtone/internal/directory"
@@ -163,12 +164,13 @@ func (r *record) take(b *Binding, text string, start time.Time) (change, string)
 	if same {
 		return what, text
 	}
-	buf := make([]byte, 0, total)
+	var packed strings.Builder
+	packed.Grow(total)
 	for i, s := range texts {
-		buf = append(buf, s...)
-		r.ends[i] = uint16(len(buf))
+		packed.WriteString(s)
+		r.ends[i] = uint16(packed.Len())
 	}
-	return altered, string(buf)
+	return altered, packed.String()
 }
 
 // binding unpacks the record.

@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -440,5 +441,59 @@ func BenchmarkRefresh(b *testing.B) {
 		if r.Respond(&out, m, "t", Subject{line, "101"}, flow, now) != 200 {
 			b.Fatal("refused")
 		}
+	}
+}
+
+// TestNewCallIDAllocatesLittle: a phone that has restarted costs two texts, its Call-ID and those of the binding.
+func TestNewCallIDAllocatesLittle(t *testing.T) {
+	b := newBench(t, Policy{})
+	w := b.r.work.New().(*work)
+	const contact = `Contact: <sip:101@192.0.2.7:5060;transport=udp>;+sip.instance="<urn:uuid:1>";expires=3600`
+	messages := [...]*sip.Message{request(t, 1, contact, "Call-ID: before"), request(t, 1, contact, "Call-ID: after")}
+	var out sip.Builder
+	now, i := epoch, 0
+	n := testing.AllocsPerRun(200, func() {
+		now = now.Add(time.Minute)
+		i++
+		if w.respond(&out, messages[i%2], "t", Subject{line, "101"}, flow, now) != 200 {
+			t.Fatal("refused")
+		}
+	})
+	if n > 2 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkScale answers refreshes of lines in no order, of more and more of them; the time for each is to stay.
+func BenchmarkScale(b *testing.B) {
+	for _, size := range []uint64{1_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			r := New(location.New(location.Config{}, epoch), Policy{})
+			const contact = `Contact: <sip:101@192.0.2.7:5060;transport=udp>;+sip.instance="<urn:uuid:1>";expires=3600`
+			m := request(b, 1, contact)
+			var out sip.Builder
+			now := epoch
+			register := func(n uint64) {
+				who := Subject{line, "101"}
+				binary.BigEndian.PutUint64(who.AOR.Line[8:], n)
+				if r.Respond(&out, m, "t", who, flow, now) != 200 {
+					b.Fatal("refused")
+				}
+			}
+			for n := range size {
+				register(n)
+			}
+			b.ReportAllocs()
+			i, n := uint64(0), uint64(0)
+			for b.Loop() {
+				if i%size == 0 {
+					m = request(b, int(2+i/size), contact)
+				}
+				i++
+				now = now.Add(25 * time.Microsecond)
+				n = (n + 611_953) % size
+				register(n)
+			}
+		})
 	}
 }
