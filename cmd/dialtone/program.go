@@ -34,9 +34,9 @@ func serve(ctx context.Context, o serveOptions, sys system) error {
 			return usage("--log %q is none of debug, info, warn, error", o.Log)
 		}
 	}
-	tuneGC(sys.getenv)
+	tuned := tuneGC(sys.getenv)
 	log := slog.New(slog.NewTextHandler(sys.stderr, &slog.HandlerOptions{Level: level}))
-	s, err := server.New(ctx, server.Options{Config: c, Getenv: sys.getenv, Log: log})
+	s, err := server.New(ctx, server.Options{Config: c, Getenv: sys.getenv, Log: log, TuneGC: tuned})
 	if err != nil {
 		return err
 	}
@@ -75,13 +75,13 @@ func runDemo(ctx context.Context, sys system) error {
 	return demo.Run(ctx, demo.Options{Out: sys.stdout, Getenv: sys.getenv, Log: log})
 }
 
-// tuneGC keeps memory close to what calls need. The tables that an idle exchange holds (guard, nonces, ladder) are most
-// of its heap, have few pointers, and would by themselves let as much garbage again pile up between two collections;
-// half of that costs a percent of a core at hundreds of calls a second. GOGC overrides.
-func tuneGC(getenv func(string) string) {
-	if getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
+// tuneGC sets up the garbage collector unless GOGC does.
+func tuneGC(getenv func(string) string) (tuned bool) {
+	if getenv("GOGC") != "" {
+		return false
 	}
+	server.TuneGC()
+	return true
 }
 
 // greet says where the server is and, once in its life, the password of its first administrator.

@@ -63,6 +63,8 @@ type Options struct {
 	Log    *slog.Logger        // nil is silent
 	// TraceBytes is the size of the ladder on disk; 0 is 64 MiB.
 	TraceBytes int64
+	// TuneGC lets Run adapt the garbage collector of the process, as TuneGC does.
+	TuneGC bool
 	// NoAPI leaves the API out: in virtual time nothing may wait for a socket of the system.
 	NoAPI bool
 }

@@ -156,3 +156,21 @@ func TestFirstStart(t *testing.T) {
 		}
 	}
 }
+
+// TestGCPercent: half of a small heap, a bounded room beside a large one, and never so little that collecting is all
+// that is done.
+func TestGCPercent(t *testing.T) {
+	last := gcPercent
+	for live, want := range map[uint64]int{0: 50, 30 << 20: 50, 512 << 20: 50, 640 << 20: 40, 1 << 30: 25, 8 << 30: 20, 1 << 60: 20} {
+		if got := gcPercentFor(live); got != want {
+			t.Errorf("%d MB live: %d percent, want %d", live>>20, got, want)
+		}
+	}
+	for live := uint64(1 << 20); live < 1<<36; live *= 2 {
+		if got := gcPercentFor(live); got > last {
+			t.Errorf("%d MB live: %d percent, more than with less", live>>20, got)
+		} else {
+			last = got
+		}
+	}
+}
