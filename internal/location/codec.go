@@ -17,13 +17,14 @@ var errBody = errors.New("location: saved binding is damaged or of another versi
 
 // clock turns times of the table into times of day, as they are at the moment at.
 type clock struct {
-	at     int64 // since the table's start
-	unixMS int64
+	at   int64 // since the table's start
+	unix int64 // nanoseconds
 }
 
-func (t *Table) clock(now time.Time) clock { return clock{t.since(now), now.UnixMilli()} }
+func (t *Table) clock(now time.Time) clock { return clock{t.since(now), now.UnixNano()} }
 
-func (c clock) ms(t int64) int64 { return c.unixMS - (c.at-t)/int64(time.Millisecond) }
+// ms is a time of the table in Unix milliseconds, rounded down, be it before or after the moment.
+func (c clock) ms(t int64) int64 { return (c.unix + t - c.at) / int64(time.Millisecond) }
 
 func (c clock) past(t int64) uint64 { return uint64(max(0, c.ms(t))) }
 
@@ -32,8 +33,12 @@ const longestMS = 100 * 365 * 24 * int64(time.Hour/time.Millisecond)
 
 // since is the time of the table that a time of day was.
 func (c clock) since(ms int64) int64 {
-	return c.at - min(max(0, c.unixMS-ms), longestMS)*int64(time.Millisecond)
+	ms = max(c.ms(c.at)-longestMS, min(ms, c.ms(c.at)+longestMS))
+	return c.at - (c.unix - ms*int64(time.Millisecond))
 }
+
+// before is the same for what cannot be yet to come; when the clock was set back, it is now.
+func (c clock) before(ms int64) int64 { return min(c.at, c.since(ms)) }
 
 // appendBody appends the body of a record.
 func appendBody(b []byte, r *record, text string, c clock) []byte {
@@ -86,7 +91,7 @@ func parseRefresh(row []byte, r *record, c clock) error {
 	if p.failed || len(p.rest) > 0 {
 		return errBody
 	}
-	r.updated, r.cseq = c.since(int64(updated)), uint32(cseq)
+	r.updated, r.cseq = c.before(int64(updated)), uint32(cseq)
 	return nil
 }
 
@@ -102,7 +107,7 @@ func parseBody(body []byte, c clock) (r record, text string, err error) {
 	r.q = uint16(p.number(1000))
 	r.regID = uint32(p.number(1<<32 - 1))
 	r.cseq = uint32(p.number(1<<32 - 1))
-	r.created, r.updated = c.since(int64(p.number(1<<53-1))), c.since(int64(p.number(1<<53-1)))
+	r.created, r.updated = c.before(int64(p.number(1<<53-1))), c.before(int64(p.number(1<<53-1)))
 	r.local, r.remote = addrOf(p.addr()), addrOf(p.addr())
 	var b strings.Builder
 	b.Grow(max(0, len(p.rest)-textSaved))

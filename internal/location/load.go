@@ -71,7 +71,7 @@ func (w *loading) add(row Row) error {
 		}
 		rec := p.shard.record(p.ref)
 		r.id, r.sibling, r.marks = row.ID, rec.sibling, saved
-		r.expires = w.expiry(row)
+		r.expires = w.clock.since(row.ExpiresMS)
 		*rec, *p.shard.text(p.ref) = r, text
 	case !known:
 		// Its first row was damaged, or it has come to its end.
@@ -81,16 +81,11 @@ func (w *loading) add(row Row) error {
 			w.unreadable++
 			return nil
 		}
-		rec.expires = w.expiry(row)
+		rec.expires = w.clock.since(row.ExpiresMS)
 	default:
 		w.remove(row.ID, p)
 	}
 	return nil
-}
-
-// expiry is when a binding ends; that of one that has ended lies in the past.
-func (w *loading) expiry(row Row) int64 {
-	return w.clock.at + max(0, min(row.ExpiresMS-w.clock.unixMS, longestMS))*int64(time.Millisecond)
 }
 
 // place puts a binding in its list.

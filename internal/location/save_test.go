@@ -149,6 +149,26 @@ func TestSaveAndLoad(t *testing.T) {
 	}
 }
 
+// TestTimesAreKeptToTheMillisecond: whatever the fractions of the moments at which a binding is refreshed, saved and
+// loaded, also when it is refreshed after the clock was read for saving.
+func TestTimesAreKeptToTheMillisecond(t *testing.T) {
+	for refresh := time.Duration(0); refresh < 4*time.Millisecond; refresh += 300 * time.Microsecond {
+		for save := time.Duration(0); save < 4*time.Millisecond; save += 700 * time.Microsecond {
+			s := &shelf{}
+			tb := New(Config{Saver: s}, epoch)
+			at := epoch.Add(time.Second + refresh)
+			b := bound("a", "sip:a@h", at, time.Minute)
+			add(tb, line(1, 1), at, b)
+			flush(t, tb, epoch.Add(time.Second+save))
+			now := epoch.Add(10*time.Second + refresh*3 + save)
+			got := loaded(t, s, now).Lookup(nil, line(1, 1), now)
+			if len(got) != 1 || !got[0].Updated.Equal(at.Truncate(time.Millisecond)) || !got[0].Expires.Equal(b.Expires.Truncate(time.Millisecond)) {
+				t.Fatalf("refreshed %v, saved %v: %+v", refresh, save, got)
+			}
+		}
+	}
+}
+
 func TestRefreshIsSavedOnce(t *testing.T) {
 	s := &shelf{}
 	tb := New(Config{Saver: s}, epoch)
@@ -348,7 +368,7 @@ func FuzzParseBody(f *testing.F) {
 	_, r := s.first(line(1, 1), hash)
 	f.Add(appendBody(nil, s.record(r), *s.text(r), tb.clock(epoch)))
 	f.Add([]byte{bodyVersion})
-	c := clock{at: longestMS * int64(time.Millisecond), unixMS: epoch.UnixMilli()}
+	c := clock{at: int64(time.Hour), unix: epoch.UnixNano()}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r, text, err := parseBody(body, c)
 		if err != nil {
