@@ -1,5 +1,5 @@
-// Package directory says what a telephone exchange is made of: tenants, their sites, users, lines with devices, and
-// numbers. It owns the meaning of these objects (defaults, validation, the words they are written in) and the
+// Package directory says what a telephone exchange is made of: tenants, their sites, users, lines with devices, numbers,
+// and the servers that requests are sent on to. It owns the meaning of these objects (defaults, validation, the words they are written in) and the
 // Snapshot, the immutable picture of all of them that calls and registrations are decided on.
 //
 // It does not own: how objects are kept (a store implements Loader and tells Directory.Apply what was committed), who
@@ -20,11 +20,12 @@ type Kind string
 
 // The kinds of objects.
 const (
-	KindTenant Kind = "tenant"
-	KindSite   Kind = "site"
-	KindUser   Kind = "user"
-	KindLine   Kind = "line"
-	KindNumber Kind = "number"
+	KindTenant  Kind = "tenant"
+	KindSite    Kind = "site"
+	KindUser    Kind = "user"
+	KindLine    Kind = "line"
+	KindNumber  Kind = "number"
+	KindNextHop Kind = "next_hop"
 )
 
 // Meta is what every object has: its identifier, its owner and its version.
@@ -40,7 +41,7 @@ type Meta struct {
 // Head gives access to the common part of an object.
 func (m *Meta) Head() *Meta { return m }
 
-// Object is one configured thing: *Tenant, *Site, *User, *Line or *Number.
+// Object is one configured thing: *Tenant, *Site, *User, *Line, *Number or *NextHop.
 type Object interface {
 	// ObjectKind names the kind of the object.
 	ObjectKind() Kind
@@ -60,6 +61,7 @@ var (
 	_ Object = (*User)(nil)
 	_ Object = (*Line)(nil)
 	_ Object = (*Number)(nil)
+	_ Object = (*NextHop)(nil)
 )
 
 // Change is one committed edit of one object.

@@ -49,6 +49,11 @@ func (s *Snapshot) drop(o Object) {
 			s.numbersByID = s.numbersByID.remove(id)
 			s.numbers = removeOwn(s.numbers, key(old.Tenant, old.Number), func(n *Number) bool { return n.ID == id })
 		}
+	case KindNextHop:
+		if old, ok := s.hopsByID.get(id); ok {
+			s.hopsByID = s.hopsByID.remove(id)
+			s.hops = removeOwn(s.hops, key(old.Tenant, old.Name), func(n *NextHop) bool { return n.ID == id })
+		}
 	}
 }
 
@@ -127,6 +132,10 @@ func (s *Snapshot) add(o Object) {
 		v := copyNumber(o)
 		s.numbersByID = s.numbersByID.put(v.ID, v)
 		s.numbers = s.numbers.put(key(v.Tenant, v.Number), v)
+	case *NextHop:
+		v := copyNextHop(o)
+		s.hopsByID = s.hopsByID.put(v.ID, v)
+		s.hops = s.hops.put(key(v.Tenant, v.Name), v)
 	}
 }
 
@@ -179,6 +188,12 @@ type usualLine struct {
 	line        Line
 	devices     [1]Device
 	credentials [1]Credential
+}
+
+func copyNextHop(o *NextHop) *NextHop {
+	n := *o
+	n.Targets = slices.Clone(o.Targets)
+	return &n
 }
 
 func copyLine(o *Line) *Line {

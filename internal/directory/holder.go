@@ -71,6 +71,8 @@ type filling struct {
 	sources     []entry[source, Account]
 	numbers     []entry[named, *Number]
 	numbersByID []entry[ID, *Number]
+	hops        []entry[named, *NextHop]
+	hopsByID    []entry[ID, *NextHop]
 }
 
 func (f *filling) add(o Object) error {
@@ -99,6 +101,10 @@ func (f *filling) add(o Object) error {
 		n := copyNumber(o)
 		push(&f.numbers, key(n.Tenant, n.Number), n)
 		push(&f.numbersByID, n.ID, n)
+	case *NextHop:
+		n := copyNextHop(o)
+		push(&f.hops, key(n.Tenant, n.Name), n)
+		push(&f.hopsByID, n.ID, n)
 	default:
 		return fmt.Errorf("unknown object %T", o)
 	}
@@ -124,6 +130,7 @@ func (f *filling) snapshot() *Snapshot {
 		users: build(f.users), usersByID: build(f.usersByID),
 		lines: build(f.lines), linesByID: build(f.linesByID), accounts: build(f.accounts), sources: build(f.sources),
 		numbers: build(f.numbers), numbersByID: build(f.numbersByID),
+		hops: build(f.hops), hopsByID: build(f.hopsByID),
 	}
 }
 

@@ -25,6 +25,8 @@ type Snapshot struct {
 	sources     tree[source, Account]
 	numbers     tree[named, *Number]
 	numbersByID tree[ID, *Number]
+	hops        tree[named, *NextHop]
+	hopsByID    tree[ID, *NextHop]
 }
 
 // Account is a device with the line it belongs to.
@@ -38,14 +40,14 @@ func (s *Snapshot) Seq() uint64 { return s.seq }
 
 // Counts is the number of objects of each kind.
 type Counts struct {
-	Tenants, Sites, Users, Lines, Devices, Numbers int
+	Tenants, Sites, Users, Lines, Devices, Numbers, NextHops int
 }
 
 // Counts tells how large the directory is.
 func (s *Snapshot) Counts() Counts {
 	return Counts{
 		Tenants: s.tenants.size, Sites: s.sites.size, Users: s.users.size,
-		Lines: s.lines.size, Devices: s.accounts.size, Numbers: s.numbers.size,
+		Lines: s.lines.size, Devices: s.accounts.size, Numbers: s.numbers.size, NextHops: s.hops.size,
 	}
 }
 
@@ -137,6 +139,18 @@ func (s *Snapshot) NumberByID(id ID) *Number {
 	return v
 }
 
+// NextHop returns the tenant's set of that name, or nil.
+func (s *Snapshot) NextHop(tenant ID, name string) *NextHop {
+	v, _ := lookup(s.hops, key(tenant, name))
+	return v
+}
+
+// NextHopByID returns the set, or nil.
+func (s *Snapshot) NextHopByID(id ID) *NextHop {
+	v, _ := s.hopsByID.get(id)
+	return v
+}
+
 // Device returns the tenant's device with that username.
 func (s *Snapshot) Device(tenant ID, username string) (Account, bool) {
 	return lookup(s.accounts, key(tenant, username))
@@ -194,6 +208,18 @@ func (s *Snapshot) Lines(tenant ID, after string) iter.Seq[*Line] {
 // Numbers yields the tenant's numbers in byte order, those after the given number.
 func (s *Snapshot) Numbers(tenant ID, after string) iter.Seq[*Number] {
 	return page(s.numbers, tenant, after)
+}
+
+// NextHops yields the tenant's sets by name, those after the given name.
+func (s *Snapshot) NextHops(tenant ID, after string) iter.Seq[*NextHop] {
+	return page(s.hops, tenant, after)
+}
+
+// AllNextHops yields the sets of all tenants, by tenant and name.
+func (s *Snapshot) AllNextHops() iter.Seq[*NextHop] {
+	return func(yield func(*NextHop) bool) {
+		s.hops.ascend(named{}, func(_ named, v *NextHop) bool { return yield(v) })
+	}
 }
 
 // page yields the entries of a tenant whose name is greater than after.

@@ -89,6 +89,7 @@ type Tx interface {
 	Users() Table[directory.User]
 	Lines() Table[directory.Line]
 	Numbers() Table[directory.Number]
+	NextHops() Table[directory.NextHop]
 }
 
 // Table is the objects of one kind.

@@ -129,13 +129,17 @@ func takenTenant(ctx context.Context, t *tx, o *directory.Tenant) (string, error
 
 func checkTenant(t *tx, before, after *directory.Tenant) {
 	if after == nil {
-		for _, table := range [...]string{"sites", "users", "lines", "numbers"} {
+		for _, table := range [...]string{"sites", "users", "lines", "numbers", "next_hops"} {
 			t.expect(before, false, "tenant", directory.CodeInUse, "is not empty: "+table+" has",
 				`SELECT name FROM `+table+` WHERE tenant_id = $1 LIMIT 1`, before.ID)
 		}
 		t.expect(before, false, "parent", directory.CodeInUse, "is the parent of tenant",
 			`SELECT name FROM tenants WHERE parent_id = $1 LIMIT 1`, before.ID)
 		return
+	}
+	if before == nil || !slices.Equal(before.Domains, after.Domains) {
+		t.expect(after, false, "domains", directory.CodeConflict, "has the domain of next hop",
+			`SELECT n.name FROM next_hops n JOIN tenant_domains d ON d.domain = n.domain WHERE d.tenant_id = $1 LIMIT 1`, after.ID)
 	}
 	if !after.Parent.IsZero() && (before == nil || before.Parent != after.Parent) {
 		t.checks = append(t.checks, func(ctx context.Context) error { return t.checkParents(ctx, after) })

@@ -30,6 +30,9 @@ func (s *Store) LoadObjects(ctx context.Context, add func(directory.Object) erro
 		if err == nil {
 			err = loadAll(ctx, sqlTx, &s.numbers, add)
 		}
+		if err == nil {
+			err = loadAll(ctx, sqlTx, &s.hops, add)
+		}
 		return err
 	})
 }

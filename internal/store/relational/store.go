@@ -63,6 +63,7 @@ type Store struct {
 	users   definition[directory.User, *directory.User]
 	lines   definition[directory.Line, *directory.Line]
 	numbers definition[directory.Number, *directory.Number]
+	hops    definition[directory.NextHop, *directory.NextHop]
 }
 
 var _ store.Store = (*Store)(nil)
@@ -79,7 +80,7 @@ func New(cfg Config) (*Store, error) {
 	s := &Store{cfg: cfg, turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	s.tenants, s.sites, s.users = defineTenants(), defineSites(), defineUsers()
-	s.lines, s.numbers = defineLines(), defineNumbers()
+	s.lines, s.numbers, s.hops = defineLines(), defineNumbers(), defineNextHops()
 	return s, nil
 }
 

@@ -55,6 +55,11 @@ func (t *tx) Numbers() store.Table[directory.Number] {
 	return &table[directory.Number, *directory.Number]{t, &t.store.numbers}
 }
 
+// NextHops implements store.Tx.
+func (t *tx) NextHops() store.Table[directory.NextHop] {
+	return &table[directory.NextHop, *directory.NextHop]{t, &t.store.hops}
+}
+
 // stmt prepares a statement once in a transaction.
 func (t *tx) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s, ok := t.prepared[query]; ok {

@@ -19,10 +19,12 @@ func testObjects(t *testing.T, open Opener) {
 	site := &directory.Site{Name: "tehran", Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.2.3/16")}, AreaCode: "21", Country: "IR"}
 	user := &directory.User{Name: "sara", Email: "sara@example.com", Role: directory.RoleAdmin, Language: "fa", PasswordHash: "$argon2id$x"}
 	number := &directory.Number{Number: "+982188776655", To: directory.Destination{Kind: directory.ToLine, Name: "101"}, Language: "ar"}
+	hop := &directory.NextHop{Name: "inside", Domain: "PBX.example", Prefix: "1", Hash: directory.HashSource,
+		Targets: []directory.HopTarget{{URI: "sip:10.0.0.7", Priority: 2, Weight: 3, Drain: true}, {URI: "sip:10.0.0.8"}}}
 	var l *directory.Line
 	b.update(func(ctx context.Context, tx store.Tx) {
 		put(t, ctx, tx.Tenants(), tenant)
-		site.Tenant, user.Tenant, number.Tenant = tenant.ID, tenant.ID, tenant.ID
+		site.Tenant, user.Tenant, number.Tenant, hop.Tenant = tenant.ID, tenant.ID, tenant.ID, tenant.ID
 		put(t, ctx, tx.Sites(), site)
 		put(t, ctx, tx.Users(), user)
 		l = line(tenant.ID, "101", "a good password")
@@ -30,6 +32,7 @@ func testObjects(t *testing.T, open Opener) {
 		l.Devices = append(l.Devices, static(tenant.ID, "bench", "127.0.0.1/32").Devices[0])
 		put(t, ctx, tx.Lines(), l)
 		put(t, ctx, tx.Numbers(), number)
+		put(t, ctx, tx.NextHops(), hop)
 	})
 	if tenant.Realm != "acme.example" || tenant.Domains[0] != "acme.example" || tenant.Tenant != tenant.ID {
 		t.Errorf("defaults of tenant: %+v", tenant)
@@ -44,6 +47,7 @@ func testObjects(t *testing.T, open Opener) {
 		same(t, ctx, tx.Users(), tenant.ID, user)
 		same(t, ctx, tx.Lines(), tenant.ID, l)
 		same(t, ctx, tx.Numbers(), tenant.ID, number)
+		same(t, ctx, tx.NextHops(), tenant.ID, hop)
 		return nil
 	})
 	if err != nil {
@@ -55,6 +59,7 @@ func testObjects(t *testing.T, open Opener) {
 		gone(t, ctx, tx.Users(), tenant.ID, user)
 		gone(t, ctx, tx.Lines(), tenant.ID, l)
 		gone(t, ctx, tx.Numbers(), tenant.ID, number)
+		gone(t, ctx, tx.NextHops(), tenant.ID, hop)
 	})
 }
 

@@ -40,6 +40,7 @@ func Run(t *testing.T, open Opener) {
 		{"taken names", testTaken},
 		{"references", testReferences},
 		{"tenants", testTenants},
+		{"next hops", testNextHops},
 		{"all or nothing", testAtomic},
 		{"plan", testPlan},
 		{"view", testView},
