@@ -22,6 +22,7 @@ func floors() map[string]int {
 		"internal/directory": 2, "internal/location": 2, "internal/registrar": 2, "internal/proxy": 2, "internal/auth": 2,
 		"internal/guard": 2, "internal/call": 2, "internal/sipleg": 2, "internal/h323leg": 2, "internal/trunk": 2,
 		"internal/dialplan": 2, "internal/admission": 2, "internal/presence": 2, "internal/message": 2, "internal/transfer": 2,
+		"internal/nexthop": 2,
 
 		"internal/ringgroup": 3, "internal/ivr": 3, "internal/queue": 3, "internal/voicemail": 3, "internal/conference": 3,
 		"internal/parking": 3, "internal/pickup": 3, "internal/paging": 3, "internal/announce": 3, "internal/faxbox": 3,
@@ -48,7 +49,7 @@ func edges() map[string][]string {
 		"internal/sip/dialog":      {"internal/sip/transaction"},
 		"internal/media":           {"internal/network"},
 		"internal/registrar":       {"internal/location"},
-		"internal/proxy":           {"internal/location"},
+		"internal/proxy":           {"internal/location", "internal/nexthop"},
 		"internal/message":         {"internal/location"},
 		"internal/presence":        {"internal/location", "internal/call"},
 		"internal/sipleg":          {"internal/call"},
