@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"time"
 
 	"dialtone/internal/directory"
 	"dialtone/internal/sip"
@@ -43,10 +44,11 @@ func (r *relay) nextFlow(i int) (f *transport.Flow, more bool) {
 			}
 		}
 		if t.uri == nil {
+			t.notSent()
 			if len(t.ways) == 0 {
 				return nil, false
 			}
-			t.way, t.ways = &t.ways[0], t.ways[1:]
+			t.way, t.ways, t.sent = &t.ways[0], t.ways[1:], false
 			f := r.p.boundFlow(&r.c, t.way)
 			// What was registered over a datagram flow is reached by it or not at all: behind a NAT there is no other way in.
 			if f == nil || f.Reliable() {
@@ -114,19 +116,30 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 	s.branch = p.Key.appendBranch(s.branch[:0], id, p.Key.loopPart(r.in.Role(), &r.c, r.m), r.m.CallID())
 	x := copyOf{m: r.m, c: r.c, w: *r.targets[i].way, in: r.in, out: f, branch: s.branch, breadth: max(r.share, 1), omit: r.ourCredentials()}
 	s.out = p.appendCopy(s.out[:0], s, &x)
-	b := &branch{r: r, target: i}
+	t := &r.targets[i]
+	b := &branch{r: r, target: i, server: t.way.server}
 	client, err := p.Transactions.Relay(id, r.m.Method(), append([]byte(nil), s.out...), f, b)
 	if err != nil {
 		return false
 	}
 	p.Stats.Forwarded.Add(1)
 	b.client = client
-	r.targets[i].branch = b
+	t.branch, t.sent = b, true
 	if r.fork.invite {
 		b.alarm = p.Transactions.NewAlarm(func() { r.happen(happening{kind: timedOut, branch: b}) })
-		b.alarm.Set(p.TimerC)
+		b.patient = r.patience > 0 && t.hasMore()
+		if b.patient {
+			b.setAlarm(r.patience)
+		} else {
+			b.setAlarm(p.TimerC)
+		}
 	}
 	return true
+}
+
+func (b *branch) setAlarm(d time.Duration) {
+	b.due = time.Now().Add(d)
+	b.alarm.Set(d)
 }
 
 // ourCredentials is the line of Proxy-Authorization that was for us: what it proves is no concern of those behind
@@ -161,6 +174,7 @@ func (r *relay) response(b *branch, m *sip.Message) {
 	status := m.Status()
 	i := b.target
 	t := &r.targets[i]
+	r.heard(b, m)
 	if status < 200 {
 		r.provisional(b, m)
 		return
@@ -170,6 +184,9 @@ func (r *relay) response(b *branch, m *sip.Message) {
 	switch {
 	case status < 300:
 		r.forgetEarly(b)
+		if other := t.branch; !current && other != nil && !other.over {
+			other.client.Cancel(`SIP;cause=200;text="Call completed elsewhere"`)
+		}
 		r.settle(i, status, m)
 		return
 	case !current || r.fork.attempts[i].stage == ended: // another way has been taken since, or a 2xx was quicker
@@ -188,12 +205,16 @@ func (r *relay) provisional(b *branch, m *sip.Message) {
 	if r.targets[b.target].branch != b || b.over {
 		return
 	}
+	if b.patient {
+		b.patient = false
+		b.setAlarm(r.p.TimerC)
+	}
 	if m.Status() == 100 {
 		r.fork.onTrying(b.target)
 		return
 	}
 	if b.alarm != nil { // §16.7 item 2: 101 to 199 start timer C anew
-		b.alarm.Set(r.p.TimerC)
+		b.setAlarm(r.p.TimerC)
 	}
 	r.targets[b.target].answered = true
 	if r.fork.invite {
@@ -209,6 +230,7 @@ func (r *relay) failure(b *branch, status int) {
 	if r.targets[i].branch != b || r.fork.attempts[i].stage == ended {
 		return
 	}
+	r.missed(b)
 	if !r.targets[i].answered && !r.fork.stopped && !r.fork.attempts[i].expired && r.advance(i) {
 		return
 	}

@@ -114,7 +114,7 @@ func (p *Proxy) isMine(c *course) bool {
 
 // ours reports whether the request is for this server itself: no user, and nowhere else to go.
 func (p *Proxy) ours(c *course) bool {
-	return c.next == nil && c.target.IsSIP() && len(c.target.User) == 0 &&
+	return c.next == nil && c.target.IsSIP() && len(c.target.User) == 0 && p.setFor(c) == nil &&
 		(p.isMine(c) || p.Directory.Snapshot().TenantByDomain(text(c.target.Host)) != nil)
 }
 

@@ -4,7 +4,7 @@
 //
 // It owns the reading of routes, the target set, loop detection, the response context of a request, the choice of the
 // response that goes back, and its own marks in Via, Record-Route and Path. It does not own transactions and flows
-// (sip/transaction, sip/transport), bindings (location), nor the question who a sender is: that it asks a Door.
+// (sip/transaction, sip/transport), bindings (location), which servers stand behind and whether they live (nexthop), nor the question who a sender is: that it asks a Door.
 //
 // What it decides are pure functions: the routes (course), the target set, the fork (which branch is started, cancelled
 // and answered), the best response. Relay is the thin shell that carries out what the fork orders.
@@ -34,6 +34,7 @@ import (
 
 	"dialtone/internal/directory"
 	"dialtone/internal/location"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transaction"
 	"dialtone/internal/sip/transport"
@@ -72,12 +73,6 @@ type Door interface {
 	Knows(f *transport.Flow, m *sip.Message) bool
 }
 
-// NextHops says where requests for a foreign domain go.
-type NextHops interface {
-	// NextHop is the URI that stands for the domain; false when there is none: then only known senders reach it.
-	NextHop(domain string) (uri string, ok bool)
-}
-
 // Key is what the marks are made with. It must be the same after a restart, and a secret.
 type Key [32]byte
 
@@ -92,7 +87,7 @@ type Config struct {
 	Directory Directory
 	Locations Locations
 	Door      Door
-	NextHops  NextHops // nil: none
+	NextHops  *nexthop.Hops // nil: none
 	// Own reports whether the host and port of a SIP URI (0: none) are those of a listener that forwards.
 	Own func(host []byte, port uint16) bool
 	// Here reports whether a host is this one, whatever the port. nil: none is.
@@ -158,6 +153,7 @@ type scratch struct {
 	params   []byte
 	bindings []location.Binding
 	ways     []way
+	servers  []*nexthop.Target
 	builder  sip.Builder
 }
 
@@ -166,7 +162,8 @@ func (p *Proxy) scratch() *scratch { return p.buffers.Get().(*scratch) }
 func (p *Proxy) free(s *scratch) {
 	clear(s.bindings)
 	clear(s.ways)
-	s.bindings, s.ways = s.bindings[:0], s.ways[:0]
+	clear(s.servers)
+	s.bindings, s.ways, s.servers = s.bindings[:0], s.ways[:0], s.servers[:0]
 	p.buffers.Put(s)
 }
 

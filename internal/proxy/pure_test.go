@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dialtone/internal/directory"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/sip"
 )
 
@@ -44,7 +45,8 @@ func TestBest(t *testing.T) {
 }
 
 func TestPermissionFor(t *testing.T) {
-	ours, configured, foreign := destination{tenant: &directory.Tenant{}}, destination{hop: "sip:h"}, destination{}
+	ours, configured, foreign := destination{tenant: &directory.Tenant{}}, destination{set: &nexthop.Set{}}, destination{}
+	prefixed := destination{tenant: &directory.Tenant{}, set: &nexthop.Set{}}
 	for _, c := range []struct {
 		name    string
 		vouched bool
@@ -59,6 +61,9 @@ func TestPermissionFor(t *testing.T) {
 		{"line to a foreign domain", false, "", foreign, true, wanted},
 		{"stranger to a configured domain", false, "", configured, false, granted},
 		{"line to a configured domain", false, "", configured, true, wanted},
+		{"stranger to a number with a prefix", false, "", prefixed, false, wanted},
+		{"line to a number with a prefix", false, "", prefixed, true, wanted},
+		{"inside a dialog, to a number with a prefix", true, "", prefixed, false, granted},
 		{"stranger along a Route, to a line", false, "sip:x", ours, false, wanted},
 		{"stranger along a Route, to a configured domain", false, "sip:x", configured, false, wanted},
 		{"inside a dialog, to a foreign domain", true, "", foreign, false, granted},

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"dialtone/internal/nexthop"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transport"
 )
@@ -34,8 +35,10 @@ func (p *Proxy) HandleRedirect(f *transport.Flow, m *sip.Message) {
 		return
 	}
 	switch {
-	case d.tenant == nil && d.hop == "", c.next != nil:
+	case d.tenant == nil && d.set == nil, c.next != nil:
 		no = refusal{status: 404}
+	case d.tenant != nil && d.set != nil && !c.vouched && !p.Door.Knows(f, m):
+		no = refusal{status: 403}
 	case !c.vouched && p.claimsToBeOurs(m) && !p.Door.Knows(f, m):
 		no = refusal{status: 403}
 	}
@@ -62,14 +65,14 @@ func (p *Proxy) redirect(f *transport.Flow, m *sip.Message, c *course, d destina
 	s := p.scratch()
 	defer p.free(s)
 	ways := s.ways[:0]
-	if d.tenant != nil {
+	if d.set != nil {
+		ways = p.serverContacts(ways, d, m, c)
+	} else {
 		var no refusal
 		s.bindings, ways, no = p.located(s.bindings[:0], ways, d, &c.target)
 		if no.status != 0 {
 			return no
 		}
-	} else {
-		ways = append(ways, way{uri: raw(d.hop), q: 1000})
 	}
 	for i := range s.bindings {
 		ways = append(ways, wayTo(&s.bindings[i]))
@@ -92,6 +95,19 @@ func (p *Proxy) redirect(f *transport.Flow, m *sip.Message, c *course, d destina
 	}
 	p.send(nil, f, s, b)
 	return refusal{}
+}
+
+// serverContacts appends the servers of a set for the user part of a request, in the order in which they are to be tried.
+func (p *Proxy) serverContacts(ways []way, d destination, m *sip.Message, c *course) []way {
+	var room [8]*nexthop.Target
+	for i, t := range d.servers(room[:0], d.set.SteadyKey(m), m, c, m.Arrived) {
+		w := way{uri: uriAt(t, &c.target), q: uint16(max(1000-10*i, 1))}
+		if w.uri == nil {
+			w.uri = raw(t.URI)
+		}
+		ways = append(ways, w)
+	}
+	return ways
 }
 
 // appendContact appends a way as a Contact value: §20.10; q and how long it may be remembered (§8.3).

@@ -3,8 +3,10 @@ package proxy
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"dialtone/internal/location"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transaction"
 	"dialtone/internal/sip/transport"
@@ -79,7 +81,7 @@ func (p *Proxy) HandleCancel(tx *transaction.Server, m *sip.Message) {
 // permitted asks for the permission of a request, and answers it when there is none.
 func (p *Proxy) permitted(tx *transaction.Server, f *transport.Flow, m *sip.Message, c *course, d destination, no *refusal) bool {
 	if m.Method() == sip.REGISTER {
-		if d.hop == "" && !c.vouched && !p.Door.Knows(f, m) {
+		if !registersAt(c, d) && !c.vouched && !p.Door.Knows(f, m) {
 			*no = refusal{403, "Not Relayed"}
 		}
 		return true
@@ -115,6 +117,9 @@ type pending struct {
 	breadth int  // incoming Max-Breadth
 	share   int  // of each branch that is running
 	located bool // the targets are bindings
+	// patience is how long a server of a set may be silent before another one is tried (nexthop.Set); 0: there is no set.
+	patience time.Duration
+
 	fork    fork
 	targets []target
 	early   []early // dialogs that provisional responses have begun
@@ -131,6 +136,7 @@ type target struct {
 	branch   *branch            // in use; nil: none, or the DNS is being asked
 	answer   *sip.Message       // the final response, a copy
 	answered bool               // more than 100 has come by the way in use: no other way is tried
+	sent     bool               // the request has left by the way in use
 }
 
 // branch is one copy of the request under way.
@@ -138,8 +144,12 @@ type branch struct {
 	r      *relay
 	target int
 	client *transaction.Client
-	alarm  *transaction.Alarm // timer C
+	alarm  *transaction.Alarm // timer C, and before it the patience with a silent server
+	due    time.Time          // of the alarm: what rings earlier was set before
 	over   bool
+
+	server  *nexthop.Target // of a set; nil: none
+	patient bool            // nothing has come from the server yet, and there is another one
 }
 
 // early is a dialog of a branch that has no final response yet.
@@ -157,7 +167,7 @@ const (
 	failed
 	resolved
 	cancelled
-	timedOut // timer C
+	timedOut // the alarm of a branch
 )
 
 // happening is an event of a relay.
@@ -214,7 +224,7 @@ func (r *relay) handle(h *happening) {
 	case resolved:
 		t := &r.targets[h.target]
 		t.resolve = h.targets
-		if r.fork.attempts[h.target].cancelled || r.fork.cancelled {
+		if r.fork.attempts[h.target].cancelled || r.fork.stopped {
 			r.settle(h.target, 487, nil)
 			return
 		}
@@ -225,8 +235,12 @@ func (r *relay) handle(h *happening) {
 		r.reason = h.reason
 		r.carryOut(r.fork.onCancel(), nil)
 	case timedOut:
-		if !h.branch.over && r.targets[h.branch.target].branch == h.branch {
-			r.carryOut(r.fork.onTimerC(h.branch.target), nil)
+		switch b := h.branch; {
+		case b.over, r.targets[b.target].branch != b, time.Now().Before(b.due):
+		case b.patient:
+			r.abandon(b)
+		default:
+			r.carryOut(r.fork.onTimerC(b.target), nil)
 		}
 	}
 	if r.fork.answered != 0 && !r.fork.pending() {
@@ -237,8 +251,11 @@ func (r *relay) handle(h *happening) {
 // late takes what happens when all is over. Only a 2xx to an INVITE, which its sender repeats until it is acknowledged, or
 // of one branch after that of another, still goes upstream (RFC 3261 §16.7 item 5).
 func (r *relay) late(h *happening) {
-	if h.kind == responded && h.m.Status()/100 == 2 && r.tx.Method() == sip.INVITE {
-		h.branch.end()
+	if h.kind != responded || h.m.Status() < 200 {
+		return
+	}
+	h.branch.end()
+	if h.m.Status()/100 == 2 && r.tx.Method() == sip.INVITE {
 		r.forward(h.m)
 	}
 }
@@ -249,8 +266,11 @@ func (r *relay) aim(d destination) refusal {
 	if r.breadth < 1 {
 		return refusal{status: 440}
 	}
-	if r.c.next != nil || r.c.has || d.tenant == nil {
-		r.add([]way{onward(&r.c, d)}, 0)
+	switch {
+	case r.c.toSet(d):
+		return r.aimAtSet(d)
+	case r.c.next != nil, r.c.has, d.tenant == nil:
+		r.add([]way{onward(&r.c)}, 0)
 		return refusal{}
 	}
 	bindings, static, no := r.p.located(nil, nil, d, &r.c.target)

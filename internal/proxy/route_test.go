@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -246,7 +247,7 @@ func TestNamesWithoutAddress(t *testing.T) {
 	inOffice(t, setup{}, func(o *office) {
 		o.caller.send(at(us), o.caller.request("INVITE", "sip:x@nowhere.example", "1"))
 		o.caller.ack(o.caller.expect("502 "), "sip:x@nowhere.example", "1", at(us))
-		o.names["far.example"] = o.phones[0].addr.Addr()
+		o.names["far.example"] = []netip.Addr{o.phones[0].addr.Addr()}
 		o.caller.send(at(us), o.caller.request("INVITE", "sip:x@far.example", "2", "Call-ID: 2"))
 		in := o.phones[0].expect("INVITE sip:x@far.example ")
 		o.phones[0].reply(in, 404)

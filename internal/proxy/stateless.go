@@ -45,7 +45,7 @@ func (p *Proxy) isOurAnswer(m *sip.Message) bool {
 // passes asks for the permission of a request whose sender cannot be asked.
 func (p *Proxy) passes(f *transport.Flow, m *sip.Message, c *course, d destination) bool {
 	if m.Method() == sip.REGISTER { // the claim of a REGISTER is judged by its registrar
-		return d.hop != "" || c.vouched || p.Door.Knows(f, m)
+		return registersAt(c, d) || c.vouched || p.Door.Knows(f, m)
 	}
 	return permissionFor(c, d, !c.vouched && p.claimsToBeOurs(m)) == granted || p.Door.Knows(f, m)
 }
@@ -55,7 +55,10 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	s := p.scratch()
 	defer p.free(s)
 	id := p.Key.steadyID(m)
-	w := onward(c, d)
+	if c.toSet(d) {
+		return p.passToSet(f, m, c, d, s)
+	}
+	w := onward(c)
 	if c.next == nil && !c.has && d.tenant != nil {
 		var no refusal
 		s.bindings, s.ways, no = p.located(s.bindings[:0], s.ways[:0], d, &c.target)
@@ -73,6 +76,28 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	}
 	p.sendSteady(s, &copyOf{m: m, c: *c, w: w, in: f, out: out}, id)
 	return refusal{}
+}
+
+// passToSet sends a request on to a server of a set: the first that has a flow. Without an address in memory the DNS is
+// asked for that of the first.
+//
+// Deviation: RFC 3261 §16.11 wants the choice to be a function of the message. Here it also depends on which servers are
+// alive: a repetition, a CANCEL or an ACK goes elsewhere when the first choice has died or been drained since, where it
+// is of no use, as it would have been at a dead server.
+func (p *Proxy) passToSet(f *transport.Flow, m *sip.Message, c *course, d destination, s *scratch) refusal {
+	s.servers = d.servers(s.servers[:0], d.set.SteadyKey(m), m, c, m.Arrived)
+	for _, t := range s.servers {
+		w := d.wayToServer(t, c)
+		out, hop := p.steadyFlow(c, &w, f)
+		if out != nil {
+			p.sendSteady(s, &copyOf{m: m, c: *c, w: w, in: f, out: out}, p.Key.steadyID(m))
+			return refusal{}
+		}
+		if hop != nil {
+			return p.passLater(f, m, string(hop))
+		}
+	}
+	return refusal{status: 480}
 }
 
 // sendSteady prints and sends a copy with the branch of id.

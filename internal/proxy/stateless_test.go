@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -149,7 +150,7 @@ func TestStatelessForgedResponse(t *testing.T) {
 
 func TestStatelessNeedsDNS(t *testing.T) {
 	inOffice(t, setup{mode: "stateless"}, func(o *office) {
-		o.names["far.example"] = o.phones[0].addr.Addr()
+		o.names["far.example"] = []netip.Addr{o.phones[0].addr.Addr()}
 		o.caller.send(at(us), o.caller.request("MESSAGE", "sip:x@far.example", "1"))
 		o.phones[0].reply(o.phones[0].expect("MESSAGE sip:x@far.example "), 200)
 		o.caller.expect("200 ")

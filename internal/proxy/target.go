@@ -7,6 +7,7 @@ import (
 
 	"dialtone/internal/directory"
 	"dialtone/internal/location"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transport"
 )
@@ -21,30 +22,31 @@ type way struct {
 	q      uint16        // in thousandths
 	// expires is when the binding ends; zero for what was never registered.
 	expires time.Time
+	// server is what hop is one of; nil: no server of a set.
+	server *nexthop.Target
 }
 
 // destination says how a request may be sent on.
 type destination struct {
 	tenant *directory.Tenant // whose location service answers; nil: foreign
-	hop    string            // of a foreign domain: the configured next hop; "" is the URI itself
+	// set has the servers that take the request: for its domain, or, with a tenant, for its user part, which is no line.
+	set *nexthop.Set
 }
 
 // destinationOf: RFC 3261 §16.5. A Route that is left decides before the domain does.
 func (p *Proxy) destinationOf(c *course) destination {
 	s := p.Directory.Snapshot()
 	if c.target.Scheme == sip.SchemeTel { // names no domain
-		return destination{tenant: s.TenantByName(directory.DefaultTenant)}
+		return p.within(s, s.TenantByName(directory.DefaultTenant), c)
 	}
 	if t := s.TenantByDomain(text(c.target.Host)); t != nil {
-		return destination{tenant: t}
+		return p.within(s, t, c)
+	}
+	if set := p.setFor(c); set != nil { // also for a name of this host: it is what clients call the servers behind
+		return destination{set: set}
 	}
 	if p.isMine(c) {
-		return destination{tenant: s.TenantByName(directory.DefaultTenant)}
-	}
-	if p.NextHops != nil {
-		if hop, ok := p.NextHops.NextHop(string(c.target.Host)); ok {
-			return destination{hop: hop}
-		}
+		return p.within(s, s.TenantByName(directory.DefaultTenant), c)
 	}
 	return destination{}
 }
@@ -58,7 +60,13 @@ func (p *Proxy) claimsToBeOurs(m *sip.Message) bool {
 	if !from.URI.IsSIP() {
 		return false
 	}
-	return p.Directory.Snapshot().TenantByDomain(text(from.URI.Host)) != nil || p.isOwn(&from.URI) || p.isHere(&from.URI)
+	if p.Directory.Snapshot().TenantByDomain(text(from.URI.Host)) != nil {
+		return true
+	}
+	if p.NextHops != nil && p.NextHops.ForDomain(from.URI.Host, from.URI.User) != nil {
+		return false // the servers of that domain know their own, also where this host goes by its name
+	}
+	return p.isOwn(&from.URI) || p.isHere(&from.URI)
 }
 
 // permission is what a request needs to be sent on.
@@ -70,14 +78,15 @@ const (
 )
 
 // permissionFor is the rule against open relays: what comes from one of our lines, and what goes to a foreign domain, is
-// forwarded for known senders only. What this proxy has let in before, and what goes to a configured next hop, passes; so
-// does what strangers send to our own lines.
+// forwarded for known senders only. What this proxy has let in before, and what goes to the domain of a set of servers,
+// passes; so does what strangers send to our own lines. To a set that is chosen by a prefix alone only known senders come.
 func permissionFor(c *course, d destination, claimsOurs bool) permission {
-	foreign := c.next != nil || d.tenant == nil
 	switch {
 	case c.vouched:
 		return granted
-	case foreign && (c.next != nil || d.hop == ""):
+	case c.next != nil, d.tenant == nil && d.set == nil:
+		return wanted
+	case d.tenant != nil && d.set != nil: // a stranger's call to a number of ours that somebody else pays for
 		return wanted
 	case claimsOurs:
 		return wanted
@@ -165,12 +174,9 @@ func firstURI(routes []byte) []byte {
 }
 
 // onward is the way of a request that is not for one of our lines: along its Route, or to its URI.
-func onward(c *course, d destination) way {
-	switch {
-	case c.next != nil:
+func onward(c *course) way {
+	if c.next != nil {
 		return way{hop: c.next}
-	case d.hop != "":
-		return way{hop: raw(d.hop)}
 	}
 	return way{hop: c.uri}
 }

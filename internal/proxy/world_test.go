@@ -14,8 +14,10 @@ import (
 	"go.uber.org/goleak"
 
 	"dialtone/internal/directory"
+	"dialtone/internal/event"
 	"dialtone/internal/location"
 	"dialtone/internal/network"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transaction"
@@ -34,14 +36,15 @@ type world struct {
 	parties []*party
 	ctx     context.Context
 	wg      sync.WaitGroup
+	bus     *event.Bus
 }
 
 // names are what the DNS knows.
-type names map[string]netip.Addr
+type names map[string][]netip.Addr
 
 func (n names) Lookup(_ context.Context, name string, t transport.RecordType) (transport.Answer, error) {
 	if a, ok := n[strings.TrimSuffix(name, ".")]; ok && t == transport.Addresses {
-		return transport.Answer{Addrs: []netip.Addr{a}}, nil
+		return transport.Answer{Addrs: a}, nil
 	}
 	return transport.Answer{}, nil
 }
@@ -54,7 +57,7 @@ func inWorld(t *testing.T, c network.Conditions, act func(w *world)) {
 			c.Delay = time.Millisecond
 		}
 		ctx, stop := context.WithCancel(context.Background())
-		w := &world{t: t, names: names{}, ctx: ctx, net: network.NewMemory(network.MemoryConfig{Seed: 7, Default: c})}
+		w := &world{t: t, names: names{}, ctx: ctx, bus: event.NewBus(event.Config{}), net: network.NewMemory(network.MemoryConfig{Seed: 7, Default: c})}
 		defer func() {
 			stop()
 			for _, p := range w.parties {
@@ -71,6 +74,9 @@ func inWorld(t *testing.T, c network.Conditions, act func(w *world)) {
 		act(w)
 		if t.Failed() {
 			return
+		}
+		for _, n := range w.nodes {
+			n.stopHops()
 		}
 		<-time.After(2 * time.Minute)
 		synctest.Wait()
@@ -94,7 +100,8 @@ type node struct {
 	directory    *directory.Directory
 	proxy        *proxy.Proxy
 	known        bool // what the door says
-	hops         map[string]string
+	hops         *nexthop.Hops
+	stopHops     context.CancelFunc
 	asked        int
 }
 
@@ -112,13 +119,14 @@ type setup struct {
 	timerC time.Duration
 	lines  []string
 	static map[string]string // line to address
-	hops   map[string]string
+	hops   map[string]string // domain to server, without health checks
+	sets   []*directory.NextHop
 	kinds  []transport.Kind // UDP and TCP when nil
 }
 
 func (w *world) node(s setup) *node {
 	w.t.Helper()
-	n := &node{w: w, addr: netip.MustParseAddr(s.addr), hops: s.hops, known: true}
+	n := &node{w: w, addr: netip.MustParseAddr(s.addr), known: true}
 	host := w.net.Host(n.addr)
 	n.directory = directory.New()
 	n.directory.Apply(lines(w.t, s))
@@ -137,16 +145,24 @@ func (w *world) node(s setup) *node {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	own := func(host []byte, port uint16) bool {
+		return string(host) == n.addr.String() && (port == 0 || port == 5060)
+	}
+	n.hops = nexthop.New(nexthop.Config{Own: own, Publisher: w.bus, Checker: &nexthop.Options{
+		Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Role: s.mode, UserAgent: "Dialtone",
+	}})
+	n.hops.Update(n.directory.Snapshot())
 	n.proxy = proxy.New(proxy.Config{
 		Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Directory: n.directory, Locations: n.locations,
-		Door: n, NextHops: n, Key: proxy.Key{1: n.addr.As4()[3]}, TimerC: s.timerC, UserAgent: "Dialtone",
-		Own: func(host []byte, port uint16) bool {
-			return string(host) == n.addr.String() && (port == 0 || port == 5060)
-		},
+		Door: n, NextHops: n.hops, Key: proxy.Key{1: n.addr.As4()[3]}, TimerC: s.timerC, UserAgent: "Dialtone",
+		Own:   own,
 		Local: func(a netip.Addr) bool { return a == n.addr },
 	})
 	w.wg.Go(func() { _ = n.transport.Run(w.ctx) })
 	w.wg.Go(func() { _ = n.transactions.Run(w.ctx) })
+	hopsCtx, stopHops := context.WithCancel(w.ctx)
+	n.stopHops = stopHops
+	w.wg.Go(func() { _ = n.hops.Run(hopsCtx) })
 	w.nodes = append(w.nodes, n)
 	return n
 }
@@ -178,6 +194,12 @@ func lines(t testing.TB, s setup) (changes []directory.Change) {
 			d.Credentials = []directory.Credential{c}
 		}
 		add(&directory.Line{Number: number, Devices: []directory.Device{d}})
+	}
+	for domain, uri := range s.hops {
+		add(&directory.NextHop{Name: domain, Domain: domain, Health: directory.HealthNone, Targets: []directory.HopTarget{{URI: uri}}})
+	}
+	for _, set := range s.sets {
+		add(set)
 	}
 	return changes
 }
@@ -218,10 +240,6 @@ func (n *node) Identify(tx *transaction.Server, _ *transport.Flow, m *sip.Messag
 	return n.known
 }
 func (n *node) Knows(*transport.Flow, *sip.Message) bool { return n.known }
-func (n *node) NextHop(domain string) (string, bool) {
-	uri, ok := n.hops[domain]
-	return uri, ok
-}
 
 // bind registers a contact as the registrar would.
 func (n *node) bind(number string, b location.Binding) {
