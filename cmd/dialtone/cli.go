@@ -61,14 +61,15 @@ type commands struct {
 	Demo  demoCmd  `cmd:"" help:"Run a furnished throw-away server with phones that keep calling."`
 	Phone phoneCmd `cmd:"" help:"Run a headless phone."`
 
-	Apply  applyCmd  `cmd:"" group:"Configuration" help:"Take over a configuration file."`
-	Export exportCmd `cmd:"" group:"Configuration" help:"Print everything that is configured as one file."`
-	Tenant tenantCmd `cmd:"" group:"Configuration" help:"Tenants: organisations on the exchange."`
-	Site   siteCmd   `cmd:"" group:"Configuration" help:"Sites: places with their networks."`
-	User   userCmd   `cmd:"" group:"Configuration" help:"Users: people."`
-	Line   lineCmd   `cmd:"" group:"Configuration" help:"Lines: numbers of people and rooms, with their devices."`
-	Number numberCmd `cmd:"" group:"Configuration" help:"Numbers: what callers dial from outside."`
-	Token  tokenCmd  `cmd:"" group:"Configuration" help:"Make a bearer token for the API."`
+	Apply   applyCmd   `cmd:"" group:"Configuration" help:"Take over a configuration file."`
+	Export  exportCmd  `cmd:"" group:"Configuration" help:"Print everything that is configured as one file."`
+	Tenant  tenantCmd  `cmd:"" group:"Configuration" help:"Tenants: organisations on the exchange."`
+	Site    siteCmd    `cmd:"" group:"Configuration" help:"Sites: places with their networks."`
+	User    userCmd    `cmd:"" group:"Configuration" help:"Users: people."`
+	Line    lineCmd    `cmd:"" group:"Configuration" help:"Lines: numbers of people and rooms, with their devices."`
+	Number  numberCmd  `cmd:"" group:"Configuration" help:"Numbers: what callers dial from outside."`
+	NextHop nextHopCmd `cmd:"" group:"Configuration" help:"Next hops: servers that requests are sent on to."`
+	Token   tokenCmd   `cmd:"" group:"Configuration" help:"Make a bearer token for the API."`
 
 	Calls         callsCmd         `cmd:"" group:"Operation" help:"Show the calls in progress."`
 	Hangup        hangupCmd        `cmd:"" group:"Operation" help:"End a call."`

@@ -75,13 +75,23 @@ func cell(v any) string {
 		var parts []string
 		for _, e := range v {
 			if o, ok := e.(map[string]any); ok {
-				e = o["username"] // of devices
+				e = short(o)
 			}
 			parts = append(parts, cell(e))
 		}
 		return strings.Join(parts, " ")
 	}
 	return fmt.Sprint(v)
+}
+
+// short names an element of a list by one word: a device, how a target is, a target.
+func short(o map[string]any) any {
+	for _, field := range []string{"username", "state", "uri"} {
+		if v, ok := o[field]; ok {
+			return v
+		}
+	}
+	return nil
 }
 
 type showCmd struct {

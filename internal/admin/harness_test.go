@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/crypto/argon2"
 
+	"dialtone/internal/admin/form"
 	"dialtone/internal/cdr"
 	"dialtone/internal/config"
 	"dialtone/internal/directory"
@@ -77,6 +78,7 @@ type fakeLive struct {
 	registrations []Registration
 	hungUp        []string
 	asked         RegistrationQuery
+	hops          []form.HopState
 }
 
 func (l *fakeLive) Calls() []Call {
@@ -102,6 +104,8 @@ func (l *fakeLive) Registrations(q RegistrationQuery) (page []Registration, next
 func (l *fakeLive) Status() Status {
 	return Status{Version: "1", Node: "n1", State: "running", Calls: 1}
 }
+
+func (l *fakeLive) NextHop(directory.ID) []form.HopState { return l.hops }
 
 func (l *fakeLive) Hangup(id string) bool {
 	l.mu.Lock()

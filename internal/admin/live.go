@@ -3,7 +3,9 @@ package admin
 import (
 	"net/netip"
 
+	"dialtone/internal/admin/form"
 	"dialtone/internal/cdr"
+	"dialtone/internal/directory"
 )
 
 // Live is what the API needs from the running exchange. Its methods are called from many goroutines and must not wait
@@ -17,6 +19,8 @@ type Live interface {
 	Status() Status
 	// Hangup ends a call. It reports whether there was one.
 	Hangup(callID string) bool
+	// NextHop tells how the targets of a set are; nil when nothing is sent on here.
+	NextHop(id directory.ID) []form.HopState
 }
 
 // Call is a call in progress.

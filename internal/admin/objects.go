@@ -15,6 +15,7 @@ func (a *api) objectRoutes() {
 	register(a, users())
 	register(a, lines())
 	register(a, numbers())
+	register(a, nextHops(a.Live))
 }
 
 func tenants() resource[form.Tenant, directory.Tenant, *directory.Tenant] {
@@ -88,6 +89,23 @@ func numbers() resource[form.Number, directory.Number, *directory.Number] {
 		byKey: (*directory.Snapshot).Number, byID: (*directory.Snapshot).NumberByID,
 		form: form.OfNumber,
 		build: func(f *form.Number, c scoped, before *directory.Number) (*directory.Number, directory.Errors) {
+			return f.Object(c.tenant.ID, before)
+		},
+	}
+}
+
+func nextHops(live Live) resource[form.NextHop, directory.NextHop, *directory.NextHop] {
+	return resource[form.NextHop, directory.NextHop, *directory.NextHop]{
+		path: "/next_hops", one: "next_hop", about: "Sets of servers that listeners which forward send requests on to.",
+		read: readObjects, write: changeObjects, volatile: true,
+		table: store.Tx.NextHops, all: (*directory.Snapshot).NextHops,
+		byKey: (*directory.Snapshot).NextHop, byID: (*directory.Snapshot).NextHopByID,
+		form: func(n *directory.NextHop, names form.Names) form.NextHop {
+			f := form.OfNextHop(n, names)
+			f.State = live.NextHop(n.ID)
+			return f
+		},
+		build: func(f *form.NextHop, c scoped, before *directory.NextHop) (*directory.NextHop, directory.Errors) {
 			return f.Object(c.tenant.ID, before)
 		},
 	}

@@ -22,7 +22,7 @@ func TestRoutes(t *testing.T) {
 		"GET /records", "GET /records/{id}", "GET /registrations", "GET /status",
 		"POST /apply", "POST /calls/{id}/hangup", "POST /tokens",
 	}
-	for _, kind := range []string{"lines", "numbers", "sites", "tenants", "users"} {
+	for _, kind := range []string{"lines", "next_hops", "numbers", "sites", "tenants", "users"} {
 		want = append(want, "DELETE /"+kind+"/{id}", "GET /"+kind, "GET /"+kind+"/{id}", "PATCH /"+kind+"/{id}", "POST /"+kind)
 	}
 	slices.Sort(want)
@@ -43,7 +43,7 @@ func TestSchemas(t *testing.T) {
 		Security []map[string]any `json:"security"`
 	}](t, b.must(200, "GET", Prefix+"/openapi.json", "").body)
 	schemas := document.Components.Schemas
-	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "Call", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape"} {
+	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape"} {
 		if len(schemas[name].Properties) == 0 {
 			t.Errorf("%s is not described; there are %v", name, slices.Sorted(maps.Keys(schemas)))
 		}

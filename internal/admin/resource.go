@@ -44,6 +44,8 @@ type resource[F, T any, O object[T]] struct {
 	build func(f *F, c scoped, before *T) (*T, directory.Errors)
 	weak  func(*F) directory.Errors                // secrets that are too easy to guess; nil: there are none
 	guard func(id identity, before, after *T) bool // what only some may change; nil: nothing
+
+	volatile bool // a form shows more than the object, so that the same version is not the same form
 }
 
 // The parameters that routes share. Their types are exported because huma passes over embedded types that are not.
@@ -209,7 +211,7 @@ func (r *resource[F, T, O]) show(ctx context.Context, a *api, in *showIn) (*form
 		return nil, notFound(r.one, in.ID)
 	}
 	tag := etag(O(o).Head().Version)
-	if in.IfNoneMatch != "" && matches(in.IfNoneMatch, tag) {
+	if in.IfNoneMatch != "" && !r.volatile && matches(in.IfNoneMatch, tag) {
 		return nil, huma.ErrorWithHeaders(huma.Status304NotModified(), http.Header{"Etag": {tag}})
 	}
 	return &formOut[F]{ETag: tag, Body: r.form(o, snapshotNames{s})}, nil

@@ -16,7 +16,7 @@ func mosBounds() []float64 { return []float64{1.5, 2, 2.6, 3.1, 3.6, 4.03, 4.34,
 
 // descriptions are the names, help texts and labels of the page.
 type descriptions struct {
-	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, panics *prometheus.Desc
+	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, panics, hopUp *prometheus.Desc
 }
 
 func describe() descriptions {
@@ -34,6 +34,7 @@ func describe() descriptions {
 		lost:         desc("rtp_lost_total", "RTP packets that were sent to the exchange and did not arrive."),
 		mos:          desc("call_mos", "Mean opinion score of the legs of ended calls (G.107 estimate)."),
 		blocked:      desc("guard_blocked_total", "Messages turned away at the door, by reason.", "reason"),
+		hopUp:        desc("next_hop_up", "1 while a server that requests are sent on to is alive, 0 while it is tried last.", "set", "target"),
 		panics:       desc("panics_total", "Panics that cost one call or request, by package. Anything but 0 is a bug.", "package"),
 	}
 }
@@ -48,7 +49,7 @@ type collector struct {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	d := &c.d
 	for _, desc := range []*prometheus.Desc{d.callsActive, d.calls, d.registrations, d.sip, d.transactions, d.rtp, d.lost,
-		d.mos, d.blocked, d.panics} {
+		d.mos, d.blocked, d.panics, d.hopUp} {
 		ch <- desc
 	}
 }
@@ -74,6 +75,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		value(d.rtp, prometheus.CounterValue, float64(in), In.String())
 		value(d.rtp, prometheus.CounterValue, float64(out), Out.String())
 		value(d.lost, prometheus.CounterValue, float64(lost))
+	}
+	if m.config.NextHops != nil {
+		for _, h := range m.config.NextHops() {
+			up := 0.0
+			if h.Up {
+				up = 1
+			}
+			value(d.hopUp, prometheus.GaugeValue, up, h.Set, h.Target)
+		}
 	}
 	m.sip.each(func(method string, code int, d Direction, n uint64) {
 		text := ""

@@ -49,10 +49,18 @@ type Config struct {
 	// RTP is what the media engine has counted since start: packets in and out, and packets that the senders sent and
 	// that did not arrive.
 	RTP func() (in, out, lost uint64)
+	// NextHops is how the servers of all sets are; set and target are unique.
+	NextHops func() []NextHop
 	// Reasons of GuardBlocked that are shown from the start, as 0: a rate needs a value before the first event.
 	Reasons []string
 	// Panics is how many the owners of calls and sockets have contained, by package.
 	Panics func() map[string]uint64
+}
+
+// NextHop is one server behind.
+type NextHop struct {
+	Set, Target string
+	Up          bool
 }
 
 // Metrics is all counters of one server.

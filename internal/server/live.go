@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"dialtone/internal/admin"
+	"dialtone/internal/admin/form"
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
 	"dialtone/internal/cdr"
+	"dialtone/internal/directory"
 	"dialtone/internal/sip/transport"
 )
 
@@ -68,6 +70,22 @@ func timeOf(t time.Time) *cdr.Time {
 // Hangup implements admin.Live.
 func (l live) Hangup(id string) bool {
 	return l.s.exchange.Calls().Hangup(id, cause.Normal(cause.System))
+}
+
+// NextHop implements admin.Live.
+func (l live) NextHop(id directory.ID) []form.HopState {
+	if l.s.hops == nil {
+		return nil
+	}
+	var out []form.HopState
+	for _, state := range l.s.hops.States(id) {
+		f := form.HopState{URI: state.URI, State: state.Word}
+		if !state.Since.IsZero() {
+			f.Since = state.Since.UTC().Format("2006-01-02T15:04:05.000Z")
+		}
+		out = append(out, f)
+	}
+	return out
 }
 
 // Status implements admin.Live.

@@ -7,6 +7,8 @@ import (
 
 	"dialtone/internal/config"
 	"dialtone/internal/ingress"
+	"dialtone/internal/metrics"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transport"
@@ -38,13 +40,32 @@ func (s *Server) buildProxy(door proxy.Door) (*proxy.Proxy, error) {
 	// never told what has failed.
 	steady := transport.NewResolver(transport.ResolverConfig{DNS: s.options.DNS, Draw: func(n int) int { return n / 2 }})
 	s.onClose(func() error { steady.Close(); return nil })
+	// Of several listeners that forward the first one asks whether servers are alive.
+	at := slices.IndexFunc(s.options.Config.SIP.Listen, func(l config.SIPListener) bool { return forwarding(l.Role) != ingress.None })
+	s.hops = nexthop.New(nexthop.Config{Publisher: s.bus, Log: s.log, Own: s.isForwarder, Checker: &nexthop.Options{
+		Transactions: s.transactions, Network: waysOut{s}, Resolver: s.resolver, UserAgent: userAgent,
+		Role: s.options.Config.SIP.Listen[at].String(),
+	}})
 	p := proxy.New(proxy.Config{
 		Transactions: s.transactions, Network: waysOut{s}, Resolver: s.resolver, Steady: steady, Directory: s.directory,
-		Locations: s.locations, Door: door, Own: s.isForwarder, Here: s.isHost, Local: s.isLocal, Key: proxy.Key(key),
+		Locations: s.locations, Door: door, NextHops: s.hops, Own: s.isForwarder, Here: s.isHost, Local: s.isLocal, Key: proxy.Key(key),
 		TimerC: s.options.Config.SIP.TimerC.Duration, UserAgent: userAgent,
 	})
 	s.onClose(func() error { p.Close(); return nil })
 	return p, nil
+}
+
+// nextHops is how the servers behind are, for metrics.
+func (s *Server) nextHops() []metrics.NextHop {
+	if s.hops == nil {
+		return nil
+	}
+	states := s.hops.All()
+	out := make([]metrics.NextHop, len(states))
+	for i, state := range states {
+		out[i] = metrics.NextHop{Set: state.Set, Target: state.URI, Up: state.Up()}
+	}
+	return out
 }
 
 // waysOut stands for the transport, which is made after the proxy.

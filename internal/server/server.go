@@ -36,6 +36,7 @@ import (
 	"dialtone/internal/media"
 	"dialtone/internal/metrics"
 	"dialtone/internal/network"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/registrar"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/dialog"
@@ -93,7 +94,8 @@ type Server struct {
 	resolver     *transport.Resolver
 	endpoint     *sipleg.Endpoint
 	exchange     *exchange.Exchange
-	forwarders   []forwarder // listeners that forward
+	forwarders   []forwarder   // listeners that forward
+	hops         *nexthop.Hops // nil where there are none
 	metrics      *metrics.Metrics
 	admin        *admin.Server
 	tls          *tls.Config // made when the first listener needs it
@@ -153,6 +155,9 @@ func (s *Server) openStore(ctx context.Context) error {
 	s.store, err = sqlite.Open(ctx, sqlite.Config{Dir: dir, Keys: keys, Log: s.log, Bindings: s.bindings, Committed: func(changes []directory.Change) {
 		s.directory.Apply(changes)
 		s.forgetDevices(changes)
+		if s.hops != nil && nexthop.Concerns(changes) {
+			s.hops.Update(s.directory.Snapshot())
+		}
 		if len(changes) >= rushChanges {
 			s.rush.changes.Store(true)
 		}
@@ -223,7 +228,8 @@ func (s *Server) buildCalls(context.Context) (err error) {
 			n := s.media.Counters()
 			return n.PacketsIn, n.PacketsOut, n.Lost
 		},
-		Reasons: []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String()},
+		NextHops: s.nextHops,
+		Reasons:  []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String()},
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},
@@ -286,6 +292,9 @@ func (s *Server) buildSIP(context.Context) (err error) {
 		return err
 	}
 	s.noteForwarders()
+	if s.hops != nil {
+		s.hops.Update(s.directory.Snapshot())
+	}
 	s.onClose(func() error { s.transport.Close(); s.background.Wait(); return nil })
 	return nil
 }

@@ -81,15 +81,15 @@ func whole(t testing.TB) string {
 func TestWholeFile(t *testing.T) {
 	s := open(t, t.TempDir())
 	plan := must(t, s, whole(t), Options{Plan: true})
-	if got := counts(plan); got != [4]int{11, 0, 0, 0} || rows(t, s) != 0 || !plan.Plan {
+	if got := counts(plan); got != [4]int{13, 0, 0, 0} || rows(t, s) != 0 || !plan.Plan {
 		t.Fatalf("plan %v with %d audit rows", got, rows(t, s))
 	}
-	if got := counts(must(t, s, whole(t), Options{})); got != [4]int{11, 0, 0, 0} {
+	if got := counts(must(t, s, whole(t), Options{})); got != [4]int{13, 0, 0, 0} {
 		t.Fatalf("first time %v", got)
 	}
 	before := rows(t, s)
 	for _, o := range []Options{{}, {Prune: true}, {Plan: true, Prune: true}} {
-		if r := must(t, s, whole(t), o); counts(r) != [4]int{0, 0, 0, 11} || len(r.Changes) != 0 {
+		if r := must(t, s, whole(t), o); counts(r) != [4]int{0, 0, 0, 13} || len(r.Changes) != 0 {
 			t.Errorf("again with %+v: %v %v", o, counts(r), r.Changes)
 		}
 	}
@@ -104,7 +104,7 @@ func TestExportIsTheSameFileAgain(t *testing.T) {
 	must(t, s, whole(t), Options{})
 	first := export(t, s)
 	before := rows(t, s)
-	if r := must(t, s, first, Options{Prune: true}); counts(r) != [4]int{0, 0, 0, 11} {
+	if r := must(t, s, first, Options{Prune: true}); counts(r) != [4]int{0, 0, 0, 13} {
 		t.Errorf("applying the export: %v %v", counts(r), r.Changes)
 	}
 	if rows(t, s) != before || export(t, s) != first {
@@ -127,7 +127,7 @@ func TestExportIsTheSameFileAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := open(t, fresh)
-	if r := must(t, other, first, Options{}); r.Created != 11 {
+	if r := must(t, other, first, Options{}); r.Created != 13 {
 		t.Errorf("a fresh installation: %v", counts(r))
 	}
 	if again := export(t, other); again != first {
@@ -198,6 +198,10 @@ func TestFaultsNameTheirLines(t *testing.T) {
 		{"no such user", "lines:\n  - number: \"1\"\n    user: sara", "3 lines[0].user: no such user"},
 		{"no such parent", "tenant: default\nparent: nobody", "2 parent: no such tenant"},
 		{"no such line", "numbers:\n  - number: \"+982188776655\"\n    to: line:9", "3 numbers[0].to: names a line that does not exist"},
+		{"drain", "next_hops:\n  - {name: a, prefix: \"1\", targets: [{uri: \"sip:a\", drain: maybe}]}", "2 next_hops[0].targets[0].drain: must be true or false, not a text"},
+		{"state", "next_hops:\n  - {name: a, prefix: \"1\", targets: [{uri: \"sip:a\"}], state: []}", "2 next_hops[0].state: unknown key"},
+		{"patience", "next_hops:\n  - name: a\n    prefix: \"1\"\n    targets: [{uri: \"sip:a\"}]\n    patience: 5 hours", "5 next_hops[0].patience: is not a length of time such as 2s"},
+		{"own domain", "domains: [a.example]\nnext_hops:\n  - {name: a, domain: A.example, targets: [{uri: \"sip:a\"}]}", "1 domains: has the domain of next hop a\n3 next_hops[0].domain: is a domain of tenant default"},
 		{"no destination", "numbers:\n  - number: \"+982188776655\"\n    to: nowhere", "3 numbers[0].to: is not written as kind:name"},
 		{"device without password", "lines:\n  - number: \"1\"\n    devices:\n      - {username: a}", "4 lines[0].devices[0].password: is required"},
 		{"two secrets", "lines:\n  - number: \"1\"\n    devices:\n      - {username: a, password: x, sealed: y}", "4 lines[0].devices[0].password: give one of password, sealed and ha1"},
@@ -248,30 +252,32 @@ lines:
   - {number: "101", name: x, devices: [{username: one, password: long-secret-1}, {username: two, password: long-secret-2}]}
   - {number: "102"}
 numbers: [{number: "+982188776655", to: "line:102"}]
+next_hops: [{name: hop, domain: x.example, targets: [{uri: "sip:a"}]}, {name: other, prefix: "1", targets: [{uri: "sip:b"}]}]
 `, Options{})
 	const less = `
 sites: [{name: a}]
 lines:
   - {number: "101", devices: [{username: two}]}
 numbers: []
+next_hops: [{name: hop, domain: x.example, targets: [{uri: "sip:a"}]}]
 `
 	r := must(t, s, less, Options{})
-	if counts(r) != [4]int{0, 1, 0, 2} || r.Changes[0].String() != "change line 101 of default: devices, name" {
+	if counts(r) != [4]int{0, 1, 0, 3} || r.Changes[0].String() != "change line 101 of default: devices, name" {
 		t.Errorf("without prune: %v %v", counts(r), r.Changes)
 	}
 	if text := export(t, s); !strings.Contains(text, "one") || !strings.Contains(text, "name: b") {
 		t.Errorf("something went:\n%s", text)
 	}
 	r = must(t, s, less, Options{Prune: true, Plan: true})
-	if counts(r) != [4]int{0, 1, 3, 2} {
+	if counts(r) != [4]int{0, 1, 4, 3} {
 		t.Errorf("plan: %v %v", counts(r), r.Changes)
 	}
 	r = must(t, s, less, Options{Prune: true})
-	if counts(r) != [4]int{0, 1, 3, 2} {
+	if counts(r) != [4]int{0, 1, 4, 3} {
 		t.Errorf("with prune: %v %v", counts(r), r.Changes)
 	}
 	text := export(t, s)
-	for _, gone := range []string{"username: one", "name: b", "102", "+98"} {
+	for _, gone := range []string{"username: one", "name: b", "102", "+98", "name: other"} {
 		if strings.Contains(text, gone) {
 			t.Errorf("%s is still there:\n%s", gone, text)
 		}

@@ -142,6 +142,13 @@ func (d *decoder) value(node *yaml.Node, path string, v reflect.Value) {
 			return
 		}
 		v.SetInt(int64(n))
+	case reflect.Bool:
+		yes, err := strconv.ParseBool(node.Value)
+		if node.Kind != yaml.ScalarNode || node.ShortTag() != "!!bool" || err != nil {
+			d.faults.add(node.Line, path, directory.CodeInvalid, "must be true or false, not %s", describe(node))
+			return
+		}
+		v.SetBool(yes)
 	case reflect.Slice:
 		d.items(node, path, func(i int, item *yaml.Node) {
 			element := reflect.New(v.Type().Elem()).Elem()
@@ -155,11 +162,12 @@ func (d *decoder) value(node *yaml.Node, path string, v reflect.Value) {
 	}
 }
 
-// fieldOf finds the field of a form by its written name. The fields of embedded structs are not written.
+// fieldOf finds the field of a form by its written name. The fields of embedded structs, and what is only shown, are not
+// written.
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 	t := v.Type()
 	for i := range t.NumField() {
-		if t.Field(i).Anonymous {
+		if t.Field(i).Anonymous || t.Field(i).Tag.Get("readOnly") != "" {
 			continue
 		}
 		tag, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")

@@ -100,7 +100,11 @@ func (x *exporter) tenant(ctx context.Context, tx store.Tx, names *Names, tenant
 	if err != nil {
 		return err
 	}
-	return list(ctx, x, "numbers", tx.Numbers(), tenant, func(n *directory.Number) any { return form.OfNumber(n, names) })
+	err = list(ctx, x, "numbers", tx.Numbers(), tenant, func(n *directory.Number) any { return form.OfNumber(n, names) })
+	if err != nil {
+		return err
+	}
+	return list(ctx, x, "next_hops", tx.NextHops(), tenant, func(n *directory.NextHop) any { return form.OfNextHop(n, names) })
 }
 
 // list writes a section. One without objects is left out: written, it would let --prune remove what is made meanwhile.
@@ -168,6 +172,8 @@ func flow(v reflect.Value) string {
 		return scalar(v.String())
 	case reflect.Int:
 		return strconv.FormatInt(v.Int(), 10)
+	case reflect.Bool:
+		return strconv.FormatBool(v.Bool())
 	case reflect.Slice:
 		parts := make([]string, v.Len())
 		for i := range parts {

@@ -37,6 +37,7 @@ type document struct {
 	users   section[form.User]
 	lines   section[form.Line]
 	numbers section[form.Number]
+	hops    section[form.NextHop]
 }
 
 // header is what a document says of the tenant itself. Each field is like a section: absent leaves alone.
@@ -47,7 +48,7 @@ type header struct {
 
 // sectionsLater names the sections that the grammar knows and this version does not.
 func sectionsLater() []string {
-	return []string{"trunks", "routes", "groups", "menus", "queues", "rooms", "schedules", "next_hops", "accounts"}
+	return []string{"trunks", "routes", "groups", "menus", "queues", "rooms", "schedules", "accounts"}
 }
 
 // syntaxFault finds line and reason in an error of the YAML reader. It leaves the line out when that is the first, and
@@ -137,6 +138,8 @@ func (d *decoder) document(node *yaml.Node) document {
 			doc.lines = readSection[form.Line](d, key, value)
 		case "numbers":
 			doc.numbers = readSection[form.Number](d, key, value)
+		case "next_hops":
+			doc.hops = readSection[form.NextHop](d, key, value)
 		default:
 			d.unknownSection(key)
 		}

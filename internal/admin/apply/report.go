@@ -25,7 +25,7 @@ type Report struct {
 type Change struct {
 	Action string   `json:"action" enum:"create,change,remove"`
 	Tenant string   `json:"tenant" doc:"Name of the tenant"`
-	Kind   string   `json:"kind" doc:"tenant, site, user, line or number"`
+	Kind   string   `json:"kind" doc:"tenant, site, user, line, number or next_hop"`
 	Key    string   `json:"key" doc:"Name or number"`
 	Fields []string `json:"fields,omitempty" doc:"What is changed"`
 }
@@ -78,6 +78,8 @@ func Form(o directory.Object, names form.Names) any {
 		return form.OfLine(o, names)
 	case *directory.Number:
 		return form.OfNumber(o, names)
+	case *directory.NextHop:
+		return form.OfNextHop(o, names)
 	}
 	panic("apply: no form for a " + string(o.ObjectKind()))
 }

@@ -65,6 +65,11 @@ func (r *run) document(d *document) error {
 				return f.Object(tenant.ID, old)
 			}, func(f *form.Number) string { return f.Number }, nil)
 		},
+		func() error {
+			return put(r, tenant, &d.hops, r.tx.NextHops(), func(f *form.NextHop, e place, old *directory.NextHop) (*directory.NextHop, directory.Errors) {
+				return f.Object(tenant.ID, old)
+			}, func(f *form.NextHop) string { return f.Name }, nil)
+		},
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -215,6 +220,11 @@ func (r *run) refused(e place, err error) error {
 
 // prune removes what is missing from the sections that are there.
 func (r *run) prune(tenant *directory.Tenant, d *document) error {
+	if d.hops.present {
+		if err := clear(r, tenant, r.tx.NextHops()); err != nil {
+			return err
+		}
+	}
 	if d.numbers.present {
 		if err := clear(r, tenant, r.tx.Numbers()); err != nil {
 			return err

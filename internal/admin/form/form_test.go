@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"dialtone/internal/directory"
 )
@@ -83,7 +84,18 @@ func TestFormsReadBack(t *testing.T) {
 	if got, errs := m.Object(meta.Tenant, number); errs != nil || !reflect.DeepEqual(got, number) {
 		t.Errorf("number %+v %v", got, errs)
 	}
-	for _, form := range []any{f, s, u, l, m} {
+	hop := &directory.NextHop{Meta: meta, Name: "inside", Domain: "pbx.example", Prefix: "+98", Hash: directory.HashSource, Health: directory.HealthNone,
+		Patience: 1500 * time.Millisecond, Targets: []directory.HopTarget{{URI: "sip:10.0.0.7", Priority: 2, Weight: 3, Drain: true}, {URI: "sip:b", Priority: 1, Weight: 1}}}
+	h := OfNextHop(hop, n)
+	h.State = []HopState{{URI: "sip:10.0.0.7", State: "down"}} // shown, and nothing of the object
+	if got, errs := h.Object(meta.Tenant, hop); errs != nil || !reflect.DeepEqual(got, hop) {
+		t.Errorf("next hop %+v %v", got, errs)
+	}
+	h.Patience = "soon"
+	if _, errs := h.Object(meta.Tenant, hop); len(errs) != 1 || errs[0].Field != "patience" {
+		t.Errorf("faults of the patience: %v", errs)
+	}
+	for _, form := range []any{f, s, u, l, m, h} {
 		text, err := json.Marshal(form)
 		if err != nil || strings.Contains(string(text), "argon2") || strings.Contains(string(text), "***") {
 			t.Errorf("%s %v", text, err)
