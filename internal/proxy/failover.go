@@ -13,8 +13,9 @@ import (
 // What becomes of a server that was silent for longer than the set's patience and answers after all:
 //
 //   - Its INVITE is as good as answered with 408 (RFC 3261 §16.8: no provisional response has come), and the next server
-//     gets one. It is cancelled as soon as that is allowed, with its first provisional response (§9.1), which goes no
-//     further; so it rings nowhere while another server does.
+//     gets one. It is not repeated any more, lest a server that comes back finds the calls of the past. It is cancelled as
+//     soon as that is allowed, with its first provisional response (§9.1), which goes no further; so it rings nowhere
+//     while another server does.
 //   - A 2xx that it sends in spite of that is forwarded at once, before or after any other response (§16.7 items 5 and 10:
 //     a proxy must forward every 2xx to an INVITE), and what else is under way is cancelled. Only the caller can end such
 //     a call: he has the dialog, a proxy has not (§13.2.2.4). To swallow the 2xx would leave a callee who has answered in
@@ -95,7 +96,7 @@ func (r *relay) abandon(b *branch) {
 	}
 	r.missed(b)
 	b.end()
-	b.client.Cancel(`SIP;cause=408;text="Request Timeout"`)
+	b.client.Abandon(`SIP;cause=408;text="Request Timeout"`)
 	if !r.advance(i) {
 		r.settle(i, 408, nil)
 	}

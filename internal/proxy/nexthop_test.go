@@ -269,7 +269,8 @@ func TestFailoverOnSilence(t *testing.T) {
 		if d := time.Since(began); d > 100*time.Millisecond {
 			t.Errorf("the next call took %v", d)
 		}
-		if n := o.phones[first].count("INVITE"); n == 0 || o.phones[first].count("CANCEL") != 0 {
+		<-time.After(10 * time.Second)
+		if n := o.phones[first].count("INVITE"); n != 3 || o.phones[first].count("CANCEL") != 0 {
 			t.Errorf("the silent one got %q", o.phones[first].all())
 		}
 	})

@@ -45,6 +45,7 @@ type Client struct {
 	retries  int
 	slow     bool // retransmit each T2
 	canceled bool
+	quiet    bool // not sent again: see Abandon
 	reason   string
 	retry    timer
 	life     timer
@@ -247,7 +248,7 @@ func (c *Client) expire(which uint8, tick int64) {
 	var act Action
 	switch which {
 	case timerRetry:
-		if c.retryDue <= tick && !c.retry.linkedIn(c.shard) {
+		if c.retryDue <= tick && !c.quiet && !c.retry.linkedIn(c.shard) {
 			act = c.step(RetransmitTime, nil)
 		}
 	case timerLife:

@@ -27,6 +27,16 @@ func (l *Layer) Relay(id uint64, method sip.Method, request []byte, f Flow, h Cl
 	return l.startBytes(clientKey{id: id}, method, request, f, h)
 }
 
+// Abandon is Cancel for an INVITE that has met nothing but silence and whose outcome nobody waits for any more: it is not
+// sent again either, so that a server that comes back finds no calls of the past (RFC 3261 §16.8: as if it had been
+// answered with 408). What is answered nevertheless is still reported, and cancelled or acknowledged as it should be.
+func (c *Client) Abandon(reason string) {
+	c.mu.Lock()
+	c.quiet = true
+	c.mu.Unlock()
+	c.Cancel(reason)
+}
+
 // Alarm is a timer for those above the transactions (RFC 3261 §16.6 item 11: timer C). It rings on the goroutine of the
 // layer's timers and must not block there. Its methods are safe for any goroutine.
 type Alarm struct {
