@@ -47,7 +47,7 @@ func openStore(t *testing.T) apply.Store {
 
 // Each file is taken without a warning, and taking it twice changes nothing.
 func TestApplyFiles(t *testing.T) {
-	for name, objects := range map[string]int{"first.yaml": 3, "office.yaml": 11} {
+	for name, objects := range map[string]int{"first.yaml": 3, "office.yaml": 11, "edge.yaml": 3} {
 		t.Run(name, func(t *testing.T) {
 			s, text := openStore(t), read(t, name)
 			r, err := apply.Apply(t.Context(), s, store.Actor{Name: "test"}, text, apply.Options{})

@@ -79,6 +79,7 @@ type fakeLive struct {
 	hungUp        []string
 	asked         RegistrationQuery
 	hops          []form.HopState
+	after         func() // a commit
 }
 
 func (l *fakeLive) Calls() []Call {
@@ -136,6 +137,9 @@ func newBench(t *testing.T) *bench {
 	}
 	b.store, err = sqlite.Open(t.Context(), sqlite.Config{Dir: b.data, Keys: keys, Now: b.clock.now, Committed: func(c []directory.Change) {
 		b.directory.Apply(c)
+		if b.live.after != nil {
+			b.live.after()
+		}
 		Announce(b.bus, c)
 	}})
 	if err != nil {

@@ -37,8 +37,9 @@ func TestNextHopShowsItsState(t *testing.T) {
 	if same.header.Get("ETag") != `"1"` || b.auditRows() != rows || !strings.Contains(same.body, state) {
 		t.Errorf("the state was written: %v %s", same.header, same.body)
 	}
+	b.live.after = func() { b.live.hops = []form.HopState{{URI: "sip:10.0.0.9", State: "up"}} }
 	changed := b.must(200, "PATCH", Prefix+"/next_hops/inside", `{"targets":[{"uri":"sip:10.0.0.9"}],"patience":null,"prefix":"+98"}`, `If-Match: "1"`)
-	if !strings.Contains(changed.body, `"targets":[{"uri":"sip:10.0.0.9","priority":1,"weight":1}]`) || !strings.Contains(changed.body, `"prefix":"+98"`) {
+	if !strings.Contains(changed.body, `"targets":[{"uri":"sip:10.0.0.9","priority":1,"weight":1}]`) || !strings.Contains(changed.body, `"state":[{"uri":"sip:10.0.0.9","state":"up"}]`) || !strings.Contains(changed.body, `"prefix":"+98"`) {
 		t.Errorf("changed: %s", changed.body)
 	}
 	if e := stream.next(); e.Type != "next_hop.changed" || b.auditRows() != rows+1 {

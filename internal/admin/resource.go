@@ -223,6 +223,7 @@ func (r *resource[F, T, O]) add(ctx context.Context, a *api, in *addIn[F]) (*add
 		return nil, err
 	}
 	var out addedOut[F]
+	var kept *T
 	err = a.change(ctx, in.DryRun, func(tx store.Tx) error {
 		o, err := r.put(ctx, tx, &in.Body, tenant, nil)
 		if err != nil {
@@ -231,10 +232,14 @@ func (r *resource[F, T, O]) add(ctx context.Context, a *api, in *addIn[F]) (*add
 		out.ETag = etag(O(o).Head().Version)
 		out.Location = Prefix + r.path + "/" + O(o).Head().ID.String()
 		out.Body = r.form(o, apply.NewNames(ctx, tx))
+		kept = o
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if r.volatile && !in.DryRun {
+		out.Body = r.form(kept, snapshotNames{a.Directory.Snapshot()})
 	}
 	return &out, nil
 }
@@ -245,6 +250,7 @@ func (r *resource[F, T, O]) set(ctx context.Context, a *api, in *setIn) (*formOu
 		return nil, err
 	}
 	var out formOut[F]
+	var kept *T
 	err = a.change(ctx, in.DryRun, func(tx store.Tx) error {
 		before, err := r.find(ctx, a, tx, tenant, in.ID, in.IfMatch)
 		if err != nil {
@@ -260,10 +266,14 @@ func (r *resource[F, T, O]) set(ctx context.Context, a *api, in *setIn) (*formOu
 		}
 		out.ETag = etag(O(o).Head().Version)
 		out.Body = r.form(o, apply.NewNames(ctx, tx))
+		kept = o
 		return nil
 	})
 	if err != nil {
 		return nil, err
+	}
+	if r.volatile && !in.DryRun { // what goes with the object is as the change has left it
+		out.Body = r.form(kept, snapshotNames{a.Directory.Snapshot()})
 	}
 	return &out, nil
 }
