@@ -71,9 +71,12 @@ func (r *relay) nextFlow(i int) (f *transport.Flow, more bool) {
 		named := u // a copy: u stays off the heap
 		targets, known := r.p.Resolver.Known(&named)
 		if !known {
-			return nil, r.p.lookup(r.p.Resolver, string(uri), func(found []transport.Target) {
+			if r.p.lookup(r.p.Resolver, string(uri), func(found []transport.Target) {
 				r.happen(happening{kind: resolved, target: i, targets: found})
-			})
+			}) {
+				return nil, true
+			}
+			continue // too many names wait for the DNS already; another way may need none
 		}
 		t.resolve = r.withTCP(targets)
 	}

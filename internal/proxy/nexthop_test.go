@@ -276,6 +276,29 @@ func TestFailoverOnSilence(t *testing.T) {
 	})
 }
 
+// A connection that is refused is a failure at once, not after two seconds.
+func TestFailoverOnBrokenTransport(t *testing.T) {
+	set := farm("sip:192.0.2.14;transport=tcp", "sip:192.0.2.12")
+	set.Targets[1].Priority = 2
+	withServers(t, setup{sets: []*directory.NextHop{set}}, func(o *office) {
+		o.net.Host(netip.MustParseAddr("192.0.2.14")) // it is there, and listens to nothing
+		for _, method := range []string{"INVITE", "MESSAGE"} {
+			began := time.Now()
+			o.caller.send(at(us), o.caller.request(method, "sip:555@"+behind, "b"+method, "Call-ID: "+method))
+			in := o.phones[1].expect(method + " ")
+			if d := time.Since(began); d > 500*time.Millisecond {
+				t.Errorf("%s after %v", method, d)
+			}
+			o.phones[1].reply(in, 486)
+			res := o.caller.expect("486 ")
+			if method == "INVITE" {
+				o.phones[1].ackTo(t)
+				o.caller.ack(res, "sip:555@"+behind, "bINVITE", at(us))
+			}
+		}
+	})
+}
+
 // A server that says 100 has the call: its silence after that is no failure.
 func TestTryingEndsThePatience(t *testing.T) {
 	withServers(t, setup{}, func(o *office) {

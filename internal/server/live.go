@@ -106,10 +106,27 @@ func (s *Server) Status() admin.Status {
 	if w := s.writer.Stats(); w.Lost > 0 || w.Refused > 0 {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("%d call records were lost and %d set aside", w.Lost, w.Refused))
 	}
+	st.Warnings = append(st.Warnings, s.hopWarnings()...)
 	if n := s.locations.Unsaved(); n > 10000 {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("%d registrations wait to be saved", n))
 	}
 	return st
+}
+
+// hopWarnings tells which servers behind are no good.
+func (s *Server) hopWarnings() (out []string) {
+	if s.hops == nil {
+		return nil
+	}
+	for _, state := range s.hops.All() {
+		switch state.Word {
+		case "down":
+			out = append(out, fmt.Sprintf("next hop %s: %s is down", state.Set, state.URI))
+		case "loop":
+			out = append(out, fmt.Sprintf("next hop %s: %s leads back here", state.Set, state.URI))
+		}
+	}
+	return out
 }
 
 // listening is where the server is bound, with the ports that the system gave.
