@@ -3,6 +3,7 @@ package interop
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -91,5 +92,41 @@ func TestServersBehindAProxy(t *testing.T) {
 	x.begin(sipp{scenario: "caller_server", service: "555", calls: 20, rate: rate, hold: 100 * time.Millisecond}).end()
 	if n := len(b.calls(t)); n != 20 || len(a.calls(t)) != len(atA) {
 		t.Errorf("%d calls at the one that is back, %d at the one that is drained", n, len(a.calls(t))-len(atA))
+	}
+}
+
+// TestTelephonesThroughAnEdge: telephones register through a proxy at the exchange behind it, with their passwords, and
+// are called back through it. Their own transport ends at the proxy.
+func TestTelephonesThroughAnEdge(t *testing.T) {
+	const domain = "pbx.inside.example"
+	exchange := serve(t, setup{site: "domains: [" + domain + "]\n" + site(registering("101"), registering("102"))})
+	edge := serve(t, setup{role: "proxy", site: fmt.Sprintf(
+		"next_hops: [{name: farm, domain: %s, targets: [{uri: \"sip:%s:%d\"}]}]\n", domain, host, exchange.sip)})
+	eventually(t, 10*time.Second, "the exchange asked and alive", func() bool {
+		return edge.metric(`dialtone_sip_messages_total{code="200",direction="in",method="OPTIONS"}`) > 0 && edge.state(exchange.sip) == "up"
+	})
+	for i, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			telephone := func(number string, args ...string) *process {
+				return start(t, "dialtone phone "+number, exec.Command(binary, append([]string{"phone", "--server", fmt.Sprintf("%s:%d", host, edge.sip),
+					"--domain", domain, "--transport", transport, "--user", number, "--password", "secret-of-" + number, "--expect-tone", "440", "--json"}, args...)...))
+			}
+			callee := telephone("101", "--answer")
+			exchange.registered(1)
+			caller := telephone("102", "--call", "101", "--duration", "2s")
+			for _, p := range []*process{caller, callee} {
+				if code := p.wait(20 * time.Second); code != 0 {
+					t.Errorf("%s: exit status %d\n%s", p.name, code, p.said())
+				}
+			}
+			records := exchange.waitRecords(i + 1)
+			if r := records[i]; r.Answer == nil || *r.From != "102" || r.Cause.SIP != 200 {
+				t.Errorf("record %+v", r)
+			}
+			exchange.registered(0)
+		})
+	}
+	if n := edge.status().Registrations; n != 0 {
+		t.Errorf("the edge itself has %d registrations", n)
 	}
 }
