@@ -822,3 +822,39 @@ func TestCallsOverALossyNetwork(t *testing.T) {
 		}
 	})
 }
+
+// A telephone on TCP and a server that speaks UDP alone: each side is told the transport that it speaks, in the dialog and
+// in the Path.
+func TestEachSideIsToldItsTransport(t *testing.T) {
+	for _, mode := range []string{"proxy", "stateless"} {
+		withServers(t, setup{mode: mode, sets: []*directory.NextHop{farm("sip:192.0.2.11")}}, func(o *office) {
+			c, err := o.net.Host(at("192.0.2.50").Addr()).Dial(o.ctx, at(us))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for _, method := range []string{"INVITE", "REGISTER"} {
+				text := strings.ReplaceAll(o.caller.request(method, "sip:"+behind, "b"+method, "Call-ID: "+method, "Contact: <sip:a@192.0.2.50;transport=tcp>"),
+					"SIP/2.0/UDP 192.0.2.100:5060", "SIP/2.0/TCP 192.0.2.50:5060")
+				if _, err := c.Write([]byte(strings.ReplaceAll(text, "\n", "\r\n"))); err != nil {
+					t.Fatal(err)
+				}
+				in := o.phones[0].expect(method + " ")
+				if method == "REGISTER" {
+					if path := list(in, sip.HPath); len(path) != 1 || strings.Contains(path[0], "transport") {
+						t.Errorf("%s: Path %q", mode, path)
+					}
+					o.phones[0].reply(in, 200)
+					continue
+				}
+				if rr := list(in, sip.HRecordRoute); len(rr) != 2 || strings.Contains(rr[0], "transport") || !strings.Contains(rr[1], ";transport=tcp;lr") {
+					t.Errorf("%s: Record-Route %q", mode, rr)
+				}
+				o.phones[0].reply(in, 486)
+				if mode == "proxy" {
+					o.phones[0].ackTo(t)
+				}
+			}
+		})
+	}
+}

@@ -96,9 +96,9 @@ func (p *Proxy) appendMark(dst []byte, side *transport.Flow, flow, callID []byte
 }
 
 // side is the flow whose name stands for us towards the far end of out: a listener that forwards, although a phone may be
-// registered on one that does not.
+// registered on one that does not. It is that of out where that one forwards, for the far end may speak no other transport.
 func (p *Proxy) side(out, in *transport.Flow) *transport.Flow {
-	if out.Role() == in.Role() {
+	if out.Role() == in.Role() || p.Forwards != nil && p.Forwards(out.Role()) {
 		return out
 	}
 	if f, err := p.Network.Connect(transport.Target{Kind: transport.UDP, Addr: out.Remote(), Role: in.Role()}); err == nil && f.Role() == in.Role() {

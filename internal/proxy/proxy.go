@@ -92,6 +92,8 @@ type Config struct {
 	Own func(host []byte, port uint16) bool
 	// Here reports whether a host is this one, whatever the port. nil: none is.
 	Here func(host []byte) bool
+	// Forwards reports whether a role, which is that of one listener, is to forward. nil: only that of the request at hand.
+	Forwards func(role string) bool
 	// Local reports whether an address is one of this host: what comes from there with a branch of ours, we have sent.
 	Local func(netip.Addr) bool
 	Key   Key

@@ -138,7 +138,7 @@ func (w *world) node(s setup) *node {
 	}
 	var listeners []transport.Listener
 	for _, k := range s.kinds {
-		listeners = append(listeners, transport.Listener{Kind: k, Addr: netip.AddrPortFrom(n.addr, 5060), Role: s.mode})
+		listeners = append(listeners, transport.Listener{Kind: k, Addr: netip.AddrPortFrom(n.addr, 5060), Role: s.mode + "/" + k.Name()})
 	}
 	var err error
 	n.transport, err = transport.New(transport.Config{Network: host, Handler: n, Workers: 1, Listeners: listeners})
@@ -149,13 +149,13 @@ func (w *world) node(s setup) *node {
 		return string(host) == n.addr.String() && (port == 0 || port == 5060)
 	}
 	n.hops = nexthop.New(nexthop.Config{Own: own, Publisher: w.bus, Checker: &nexthop.Options{
-		Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Role: s.mode, UserAgent: "Dialtone",
+		Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Role: s.mode + "/udp", UserAgent: "Dialtone",
 	}})
 	n.hops.Update(n.directory.Snapshot())
 	n.proxy = proxy.New(proxy.Config{
 		Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Directory: n.directory, Locations: n.locations,
 		Door: n, NextHops: n.hops, Key: proxy.Key{1: n.addr.As4()[3]}, TimerC: s.timerC, UserAgent: "Dialtone",
-		Own:   own,
+		Own: own, Forwards: func(role string) bool { return strings.HasPrefix(role, s.mode+"/") },
 		Local: func(a netip.Addr) bool { return a == n.addr },
 	})
 	w.wg.Go(func() { _ = n.transport.Run(w.ctx) })
@@ -210,7 +210,7 @@ func (n *node) HandleMessage(f *transport.Flow, m *sip.Message) {
 		return
 	}
 	if m.IsRequest() {
-		switch f.Role() {
+		switch mode, _, _ := strings.Cut(f.Role(), "/"); mode {
 		case "stateless":
 			n.proxy.HandleStateless(f, m)
 			return

@@ -46,9 +46,13 @@ func (s *Server) buildProxy(door proxy.Door) (*proxy.Proxy, error) {
 		Transactions: s.transactions, Network: waysOut{s}, Resolver: s.resolver, UserAgent: userAgent,
 		Role: s.options.Config.SIP.Listen[at].String(),
 	}})
+	forwards := map[string]bool{}
+	for _, l := range s.options.Config.SIP.Listen {
+		forwards[l.String()] = forwarding(l.Role) != ingress.None
+	}
 	p := proxy.New(proxy.Config{
 		Transactions: s.transactions, Network: waysOut{s}, Resolver: s.resolver, Steady: steady, Directory: s.directory,
-		Locations: s.locations, Door: door, NextHops: s.hops, Own: s.isForwarder, Here: s.isHost, Local: s.isLocal, Key: proxy.Key(key),
+		Locations: s.locations, Door: door, NextHops: s.hops, Own: s.isForwarder, Here: s.isHost, Forwards: func(role string) bool { return forwards[role] }, Local: s.isLocal, Key: proxy.Key(key),
 		TimerC: s.options.Config.SIP.TimerC.Duration, UserAgent: userAgent,
 	})
 	s.onClose(func() error { p.Close(); return nil })
