@@ -20,8 +20,11 @@ func (x *server) kamailio(port int, modules []string, route string) *process {
 	var load strings.Builder
 	for _, m := range append([]string{"tm", "sl", "rr", "pv", "maxfwd", "siputils", "textops"}, modules...) {
 		fmt.Fprintf(&load, "loadmodule %q\n", m+".so")
-		if m == "path" {
+		switch m {
+		case "path":
 			load.WriteString("modparam(\"path\", \"use_received\", 1)\n")
+		case "registrar":
+			load.WriteString("modparam(\"registrar\", \"use_path\", 1)\n")
 		}
 	}
 	found, _ := filepath.Glob("/usr/lib/*/kamailio/modules/tm.so")

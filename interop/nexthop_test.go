@@ -95,6 +95,13 @@ func TestServersBehindAProxy(t *testing.T) {
 	}
 }
 
+// telephone is a headless telephone of a domain behind the server; it wants to hear the other one.
+func (x *server) telephone(t *testing.T, domain, transport, number string, args ...string) *process {
+	t.Helper()
+	return start(t, "dialtone phone "+number, exec.Command(binary, append([]string{"phone", "--server", fmt.Sprintf("%s:%d", host, x.sip),
+		"--domain", domain, "--transport", transport, "--user", number, "--password", "secret-of-" + number, "--expect-tone", "440", "--json"}, args...)...))
+}
+
 // TestTelephonesThroughAnEdge: telephones register through a proxy at the exchange behind it, with their passwords, and
 // are called back through it. Their own transport ends at the proxy.
 func TestTelephonesThroughAnEdge(t *testing.T) {
@@ -107,13 +114,9 @@ func TestTelephonesThroughAnEdge(t *testing.T) {
 	})
 	for i, transport := range []string{"udp", "tcp"} {
 		t.Run(transport, func(t *testing.T) {
-			telephone := func(number string, args ...string) *process {
-				return start(t, "dialtone phone "+number, exec.Command(binary, append([]string{"phone", "--server", fmt.Sprintf("%s:%d", host, edge.sip),
-					"--domain", domain, "--transport", transport, "--user", number, "--password", "secret-of-" + number, "--expect-tone", "440", "--json"}, args...)...))
-			}
-			callee := telephone("101", "--answer")
+			callee := edge.telephone(t, domain, transport, "101", "--answer")
 			exchange.registered(1)
-			caller := telephone("102", "--call", "101", "--duration", "2s")
+			caller := edge.telephone(t, domain, transport, "102", "--call", "101", "--duration", "2s")
 			for _, p := range []*process{caller, callee} {
 				if code := p.wait(20 * time.Second); code != 0 {
 					t.Errorf("%s: exit status %d\n%s", p.name, code, p.said())
@@ -128,5 +131,36 @@ func TestTelephonesThroughAnEdge(t *testing.T) {
 	}
 	if n := edge.status().Registrations; n != 0 {
 		t.Errorf("the edge itself has %d registrations", n)
+	}
+}
+
+// TestKamailioBehindAnEdge: telephones register through a proxy at a Kamailio, which speaks UDP alone, and it calls them
+// back by their Path.
+func TestKamailioBehindAnEdge(t *testing.T) {
+	const domain = "pbx.inside.example"
+	port := freePorts(t, 1)
+	edge := serve(t, setup{role: "proxy", site: fmt.Sprintf(
+		"next_hops: [{name: farm, domain: %s, targets: [{uri: \"sip:%s:%d\"}]}]\n", domain, host, port)})
+	edge.kamailio(port, []string{"usrloc", "registrar"}, `
+	if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
+	if (is_method("REGISTER")) { save("location"); exit; }
+	if (is_method("INVITE")) { record_route(); }
+	if (!lookup("location")) { sl_send_reply("404", "Not Found"); exit; }
+	t_relay();
+	exit;`)
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			callee := edge.telephone(t, domain, transport, "101", "--answer")
+			callee.hear(`"registered"`, 10*time.Second)
+			caller := edge.telephone(t, domain, transport, "102", "--call", "101", "--duration", "2s")
+			for _, p := range []*process{caller, callee} {
+				if code := p.wait(20 * time.Second); code != 0 {
+					t.Errorf("%s: exit status %d\n%s", p.name, code, p.said())
+				}
+			}
+		})
+	}
+	if s := edge.state(port); s != "up" {
+		t.Errorf("it is %s", s)
 	}
 }

@@ -46,6 +46,9 @@ func TestPage(t *testing.T) {
 		CallsActive: func() int { return 3 }, Registrations: func() int { return 17 }, Reasons: []string{"rate", "scanner"},
 		RTP:    func() (in, out, lost uint64) { return 50, 49, 1 },
 		Panics: func() map[string]uint64 { return map[string]uint64{"call": 1} },
+		NextHops: func() []NextHop {
+			return []NextHop{{"inside", "sip:10.0.0.7", true}, {"inside", "sip:10.0.0.8", false}}
+		},
 	})
 	m.SIPMessageBytes([]byte("INVITE"), 0, In)
 	m.SIPMessageBytes([]byte("INVITE"), 486, Out)
@@ -76,6 +79,8 @@ func TestPage(t *testing.T) {
 		`dialtone_guard_blocked_total{reason="rate"} 0`,
 		`dialtone_guard_blocked_total{reason="scanner"} 1`,
 		`dialtone_panics_total{package="call"} 1`,
+		`dialtone_next_hop_up{set="inside",target="sip:10.0.0.7"} 1`,
+		`dialtone_next_hop_up{set="inside",target="sip:10.0.0.8"} 0`,
 		`dialtone_sip_transaction_seconds_bucket{le="0.0025"} 0`,
 		`dialtone_sip_transaction_seconds_bucket{le="0.005"} 1`,
 		`dialtone_sip_transaction_seconds_bucket{le="32"} 1`,
@@ -89,7 +94,7 @@ func TestPage(t *testing.T) {
 
 func TestMetricsWithoutAnOwnerAreLeftOut(t *testing.T) {
 	for line := range page(t, New(Config{})) {
-		for _, name := range []string{"calls_active", "registrations", "rtp_packets_total", "rtp_lost_total", "panics_total"} {
+		for _, name := range []string{"calls_active", "registrations", "rtp_packets_total", "rtp_lost_total", "panics_total", "next_hop_up"} {
 			if strings.HasPrefix(line, "dialtone_"+name) {
 				t.Errorf("the page has %s", line)
 			}
