@@ -14,6 +14,7 @@ import (
 	"dialtone/internal/directory"
 	"dialtone/internal/location"
 	"dialtone/internal/network"
+	"dialtone/internal/nexthop"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transaction"
@@ -45,7 +46,7 @@ func (v *void) WriteTo(b []byte, _ netip.AddrPort) error {
 }
 func (v *void) ReadBatch([]network.Packet) (int, error) { <-v.closed; return 0, net.ErrClosed }
 
-// rig is a proxy in the void with line 101 bound to one phone.
+// rig is a proxy in the void with line 101 bound to one phone, and four servers behind.
 type rig struct {
 	*node
 	void *void
@@ -56,7 +57,9 @@ type rig struct {
 func newRig(tb testing.TB, mode string) *rig {
 	v := &void{addr: netip.MustParseAddrPort("192.0.2.1:5060"), closed: make(chan struct{})}
 	n := &node{addr: v.addr.Addr(), known: true, directory: directory.New(), locations: location.New(location.Config{}, time.Now())}
-	n.directory.Apply(lines(tb, setup{domain: domain, lines: []string{"101"}}))
+	n.directory.Apply(lines(tb, setup{domain: domain, lines: []string{"101"}, sets: []*directory.NextHop{
+		farm("sip:192.0.2.11", "sip:192.0.2.12", "sip:192.0.2.13", "sip:192.0.2.14"),
+	}}))
 	n.transactions = transaction.New(transaction.Config{User: n})
 	n.resolver = transport.NewResolver(transport.ResolverConfig{DNS: names{}})
 	var err error
@@ -65,7 +68,9 @@ func newRig(tb testing.TB, mode string) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	n.proxy = proxy.New(proxy.Config{Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Directory: n.directory,
+	n.hops = nexthop.New(nexthop.Config{})
+	n.hops.Update(n.directory.Snapshot())
+	n.proxy = proxy.New(proxy.Config{NextHops: n.hops, Transactions: n.transactions, Network: n.transport, Resolver: n.resolver, Directory: n.directory,
 		Locations: n.locations, Door: n, Key: proxy.Key{1}, UserAgent: "Dialtone",
 		Own:   func(host []byte, _ uint16) bool { return string(host) == us },
 		Local: func(a netip.Addr) bool { return a == n.addr }})
@@ -99,15 +104,25 @@ func (r *rig) take(tb testing.TB, f *transport.Flow, m *sip.Message, b []byte) {
 	r.HandleMessage(f, m)
 }
 
+// toServers is the same message for a line of the servers behind.
+func toServers(text string) string { return strings.ReplaceAll(text, "101@"+domain, "101@"+behind) }
+
 func BenchmarkStatelessRequest(b *testing.B) {
-	r := newRig(b, "stateless")
-	text, m := []byte(inviteText("1", "call")), &sip.Message{}
-	b.ReportAllocs()
-	for b.Loop() {
-		r.take(b, r.from, m, text)
-	}
-	if !strings.HasPrefix(string(r.void.last), "INVITE sip:101@192.0.2.11 ") {
-		b.Fatalf("sent %q", r.void.last)
+	for _, c := range []struct{ name, text, want string }{
+		{"line", inviteText("1", "call"), "INVITE sip:101@192.0.2.11 "},
+		{"servers", toServers(inviteText("1", "call")), "INVITE sip:101@" + behind + " "},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			r := newRig(b, "stateless")
+			text, m := []byte(c.text), &sip.Message{}
+			b.ReportAllocs()
+			for b.Loop() {
+				r.take(b, r.from, m, text)
+			}
+			if !strings.HasPrefix(string(r.void.last), c.want) {
+				b.Fatalf("sent %q", r.void.last)
+			}
+		})
 	}
 }
 
@@ -132,6 +147,11 @@ func BenchmarkStatelessResponse(b *testing.B) {
 // BenchmarkStatefulCall is INVITE, 180, 200, ACK, BYE and its 200 through a proxy that stays on the path: six messages
 // that come in, and seven that go out.
 func BenchmarkStatefulCall(b *testing.B) {
+	b.Run("line", func(b *testing.B) { statefulCall(b, func(text string) string { return text }) })
+	b.Run("servers", func(b *testing.B) { statefulCall(b, toServers) })
+}
+
+func statefulCall(b *testing.B, to func(text string) string) {
 	r := newRig(b, "proxy")
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -152,7 +172,7 @@ func BenchmarkStatefulCall(b *testing.B) {
 	for b.Loop() {
 		n++
 		id := strconv.Itoa(n)
-		r.take(b, r.from, m, []byte(inviteText(id, "call-"+id)))
+		r.take(b, r.from, m, []byte(to(inviteText(id, "call-"+id))))
 		sent()
 		r.take(b, r.far, m, answer(180))
 		ok := answer(200)
@@ -178,8 +198,10 @@ func inside(method, id string, in *sip.Message) []byte {
 // What is forwarded without state allocates nothing.
 func TestStatelessAllocations(t *testing.T) {
 	r := newRig(t, "stateless")
-	text, m := []byte(inviteText("1", "call")), &sip.Message{}
-	if n := testing.AllocsPerRun(200, func() { r.take(t, r.from, m, text) }); n > steadyAllocs {
-		t.Errorf("a request: %v allocations", n)
+	for _, text := range []string{inviteText("1", "call"), toServers(inviteText("1", "call"))} {
+		b, m := []byte(text), &sip.Message{}
+		if n := testing.AllocsPerRun(200, func() { r.take(t, r.from, m, b) }); n > steadyAllocs {
+			t.Errorf("a request: %v allocations\n%s", n, text)
+		}
 	}
 }
