@@ -42,14 +42,18 @@ type nextHopFields struct {
 	Target []string `json:"-" sep:"none" placeholder:"\"URI [priority=N] [weight=N] [drain]\"" help:"Server to add or change; may be repeated."`
 }
 
-// targets puts those of the command line over those that there are.
+// targets puts those of the command line over those that there are; what a target of theirs does not say stays.
 func (f *nextHopFields) targets(there []form.HopTarget) ([]form.HopTarget, error) {
 	for _, text := range f.Target {
 		words := strings.Fields(text)
 		if len(words) == 0 {
 			return nil, usage("--target needs a URI")
 		}
+		at := targetAt(there, words[0])
 		t := form.HopTarget{URI: words[0]}
+		if at >= 0 {
+			t = there[at]
+		}
 		for _, word := range words[1:] {
 			name, value, _ := strings.Cut(word, "=")
 			n, err := strconv.Atoi(value)
@@ -64,7 +68,7 @@ func (f *nextHopFields) targets(there []form.HopTarget) ([]form.HopTarget, error
 				return nil, usage("--target %q: %q is none of priority=N, weight=N and drain", text, word)
 			}
 		}
-		if at := targetAt(there, t.URI); at >= 0 {
+		if at >= 0 {
 			there[at] = t
 		} else {
 			there = append(there, t)

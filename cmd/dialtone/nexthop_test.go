@@ -30,7 +30,7 @@ func TestNextHops(t *testing.T) {
 			"POST /next_hops", `{"domain":"pbx.example","name":"inside","patience":"3s","targets":[{"priority":1,"uri":"sip:10.0.0.7:5060;transport=tcp","weight":10},{"drain":true,"uri":"sip:10.0.0.8"}]}`},
 		{[]string{"set", "inside", "--hash", "source"}, "PATCH /next_hops/inside", `{"hash":"source"}`},
 		{[]string{"set", "inside", "--rm-target", "sip:10.0.0.8", "--target", "sip:10.0.0.7 weight=5", "--target", "sip:10.0.0.9", "--prefix", "1"},
-			"PATCH /next_hops/inside", `{"prefix":"1","targets":[{"uri":"sip:10.0.0.7","weight":5},{"uri":"sip:10.0.0.9"}]}`},
+			"PATCH /next_hops/inside", `{"prefix":"1","targets":[{"uri":"sip:10.0.0.7","priority":1,"weight":5},{"uri":"sip:10.0.0.9"}]}`},
 		{[]string{"drain", "inside", "sip:10.0.0.7"}, "PATCH /next_hops/inside",
 			`{"targets":[{"uri":"sip:10.0.0.7","priority":1,"weight":10,"drain":true},{"uri":"sip:10.0.0.8","priority":2,"weight":1}]}`},
 		{[]string{"undrain", "inside", "sip:10.0.0.8"}, "PATCH /next_hops/inside",

@@ -207,6 +207,8 @@ func TestRolesAndTenants(t *testing.T) {
 		{"DELETE", "/tenants/customer", "", [5]int{403, 403, 403, 403, 403}},
 		{"GET", "/tenants/stranger", "", [5]int{404, 403, 403, 403, 404}},
 		{"GET", "/tenants/customer", "", [5]int{200, 403, 403, 403, 404}},
+		{"POST", "/next_hops", `{"name":"x","domain":"bank.example","targets":[{"uri":"sip:192.0.2.66"}]}`, [5]int{403, 403, 403, 403, 403}},
+		{"GET", "/next_hops", "", [5]int{200, 403, 403, 403, 200}},
 		{"GET", "/calls/c-reseller", "", [5]int{200, 200, 404, 404, 404}},
 		{"GET", "/calls/c-stranger", "", [5]int{404, 404, 404, 404, 404}},
 		{"POST", "/calls/c-stranger/hangup", "", [5]int{404, 404, 404, 404, 404}},

@@ -97,7 +97,8 @@ func numbers() resource[form.Number, directory.Number, *directory.Number] {
 func nextHops(live Live) resource[form.NextHop, directory.NextHop, *directory.NextHop] {
 	return resource[form.NextHop, directory.NextHop, *directory.NextHop]{
 		path: "/next_hops", one: "next_hop", about: "Sets of servers that listeners which forward send requests on to.",
-		read: readObjects, write: changeObjects, volatile: true,
+		// A domain belongs to nobody until somebody takes it, and then everybody's requests for it go his way.
+		read: readObjects, write: runSystem, volatile: true,
 		table: store.Tx.NextHops, all: (*directory.Snapshot).NextHops,
 		byKey: (*directory.Snapshot).NextHop, byID: (*directory.Snapshot).NextHopByID,
 		form: func(n *directory.NextHop, names form.Names) form.NextHop {

@@ -76,7 +76,8 @@ func (o *Options) ask(ctx context.Context, uri string, t transport.Target) bool 
 		Add(sip.HCallID, transaction.NewTag()).CSeq(1).Add(sip.HContact, "<sip:", side, ">").
 		Add(sip.HAccept, "application/sdp").Add(sip.HUserAgent, o.UserAgent)
 	a := make(answer, 1)
-	if _, err := o.Transactions.Request(b, f, a); err != nil {
+	c, err := o.Transactions.Request(b, f, a)
+	if err != nil {
 		return false
 	}
 	timer := time.NewTimer(answerTime)
@@ -87,6 +88,7 @@ func (o *Options) ask(ctx context.Context, uri string, t transport.Target) bool 
 	case <-timer.C:
 	case <-ctx.Done():
 	}
+	c.Abandon("")
 	return false
 }
 

@@ -628,6 +628,24 @@ func TestHealthCheckRequest(t *testing.T) {
 	})
 }
 
+// A check that is given up is not repeated any more: it would pile up at a server that is down.
+func TestHealthCheckIsNotRepeatedForEver(t *testing.T) {
+	withServers(t, setup{sets: []*directory.NextHop{checked(farm("sip:192.0.2.11"))}}, func(o *office) {
+		h := o.phones[0].healthy()
+		h.status = 0
+		<-time.After(15 * time.Second)
+		n := 0
+		for _, at := range h.asked {
+			if at.Sub(h.asked[0]) < 9*time.Second {
+				n++
+			}
+		}
+		if n != 4 { // after 0, 0.5, 1.5 and 3.5 s
+			t.Errorf("asked %d times in nine seconds", n)
+		}
+	})
+}
+
 // A REGISTER for the domain of a set reaches the registrar behind, which can call the phone back through the edge.
 func TestRegisterThroughTheEdge(t *testing.T) {
 	for _, mode := range []string{"proxy", "stateless"} {

@@ -27,8 +27,8 @@ func (l *Layer) Relay(id uint64, method sip.Method, request []byte, f Flow, h Cl
 	return l.startBytes(clientKey{id: id}, method, request, f, h)
 }
 
-// Abandon is Cancel for an INVITE that has met nothing but silence and whose outcome nobody waits for any more: it is not
-// sent again either, so that a server that comes back finds no calls of the past (RFC 3261 §16.8: as if it had been
+// Abandon is Cancel for a request that has met nothing but silence and whose outcome nobody waits for any more: it is not
+// sent again either (which is all that happens to others than INVITE), so that a server that comes back finds no calls of the past (RFC 3261 §16.8: as if it had been
 // answered with 408). What is answered nevertheless is still reported, and cancelled or acknowledged as it should be.
 func (c *Client) Abandon(reason string) {
 	c.mu.Lock()
