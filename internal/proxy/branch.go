@@ -130,8 +130,7 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 	t.branch, t.sent = b, true
 	if r.fork.invite {
 		b.alarm = p.Transactions.NewAlarm(func() { r.happen(happening{kind: timedOut, branch: b}) })
-		b.patient = r.patience > 0 && t.hasMore()
-		if b.patient {
+		if b.patient = r.patience > 0; b.patient {
 			b.setAlarm(r.patience)
 		} else {
 			b.setAlarm(p.TimerC)

@@ -85,20 +85,25 @@ func (r *relay) missed(b *branch) {
 	}
 }
 
-// abandon sends the request to the next place because nothing at all has come from a server within the set's patience. Where
-// no place is left, or the client does not want any more, timer C goes on.
+// abandon sends the request to the next place because nothing at all has come from a server within the set's patience. A
+// client who has cancelled need not wait any longer either. Where no place is left, timer C goes on.
 func (r *relay) abandon(b *branch) {
 	i := b.target
 	b.patient = false
-	if r.fork.stopped || r.fork.attempts[i].cancelled || !r.targets[i].hasMore() {
+	switch {
+	case r.fork.cancelled:
+		b.end()
+		b.client.Abandon(r.reason)
+		r.settle(i, 487, nil)
+	case r.fork.stopped || !r.targets[i].hasMore():
 		b.setAlarm(max(r.p.TimerC-r.patience, time.Second))
-		return
-	}
-	r.missed(b)
-	b.end()
-	b.client.Abandon(`SIP;cause=408;text="Request Timeout"`)
-	if !r.advance(i) {
-		r.settle(i, 408, nil)
+	default:
+		r.missed(b)
+		b.end()
+		b.client.Abandon(`SIP;cause=408;text="Request Timeout"`)
+		if !r.advance(i) {
+			r.settle(i, 408, nil)
+		}
 	}
 }
 

@@ -149,7 +149,7 @@ type branch struct {
 	over   bool
 
 	server  *nexthop.Target // of a set; nil: none
-	patient bool            // nothing has come from the server yet, and there is another one
+	patient bool            // nothing has come from the server yet
 }
 
 // early is a dialog of a branch that has no final response yet.

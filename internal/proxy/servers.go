@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"strings"
 	"time"
 
 	"dialtone/internal/directory"
@@ -32,8 +33,18 @@ func (p *Proxy) within(s *directory.Snapshot, t *directory.Tenant, c *course) de
 	return d
 }
 
+// userOf is the user part that prefixes are compared with: without escapes, a number without what makes it legible
+// (RFC 3966 §5.1.1).
 func userOf(u *sip.URI) []byte {
-	if bytes.IndexByte(u.User, '%') >= 0 {
+	switch {
+	case u.Scheme == sip.SchemeTel && bytes.ContainsAny(u.User, "-.()"):
+		return bytes.Map(func(r rune) rune {
+			if strings.ContainsRune("-.()", r) {
+				return -1
+			}
+			return r
+		}, u.User)
+	case bytes.IndexByte(u.User, '%') >= 0:
 		return sip.AppendUnescaped(nil, u.User)
 	}
 	return u.User
