@@ -3,7 +3,9 @@ package proxy_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -554,21 +556,46 @@ func (n *node) configure(sets ...*directory.NextHop) {
 
 // health answers OPTIONS for itself and leaves the rest to the test.
 type health struct {
+	mu     sync.Mutex
 	status int // 0: it is silent
 	asked  []time.Time
+}
+
+// be changes what OPTIONS is answered.
+func (h *health) be(status int) {
+	h.mu.Lock()
+	h.status = status
+	h.mu.Unlock()
+}
+
+// times is when OPTIONS has come.
+func (h *health) times() []time.Time {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.asked)
+}
+
+// take takes one message; false: it is for the test.
+func (h *health) take(u *ua, m *sip.Message) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case m.IsRequest() && m.Method() == sip.OPTIONS:
+		h.asked = append(h.asked, time.Now())
+		if h.status != 0 {
+			u.reply(m, h.status)
+		}
+		return true
+	case m.IsRequest() && m.Method() == sip.INVITE:
+		return h.status == 0
+	}
+	return false
 }
 
 func (u *ua) healthy() *health {
 	h := &health{status: 200}
 	u.answers(func(m *sip.Message) {
-		switch {
-		case m.IsRequest() && m.Method() == sip.OPTIONS:
-			h.asked = append(h.asked, time.Now())
-			if h.status != 0 {
-				u.reply(m, h.status)
-			}
-		case m.IsRequest() && m.Method() == sip.INVITE && h.status == 0:
-		default:
+		if !h.take(u, m) {
 			u.in <- m
 		}
 	})
@@ -580,13 +607,13 @@ func TestHealthChecks(t *testing.T) {
 		events := o.bus.Subscribe(event.Scope{AllTenants: true})
 		defer events.Close()
 		a, b := o.phones[0].healthy(), o.phones[1].healthy()
-		b.status = 405 // any answer but 408 and 503 is life
+		b.be(405) // any answer but 408 and 503 is life
 		id := o.callFirst(1)
 		<-time.After(60 * time.Second)
-		if len(a.asked) < 2 || len(b.asked) < 2 {
-			t.Fatalf("asked %d and %d times in a minute", len(a.asked), len(b.asked))
+		if len(a.times()) < 2 || len(b.times()) < 2 {
+			t.Fatalf("asked %d and %d times in a minute", len(a.times()), len(b.times()))
 		}
-		b.status = 0
+		b.be(0)
 		silent := time.Now()
 		e := <-events.Events()
 		// Asked within 33 s, twice more after 4 s of waiting and 11 s of pause each, and 4 s of waiting.
@@ -599,7 +626,7 @@ func TestHealthChecks(t *testing.T) {
 		if time.Since(began) > 100*time.Millisecond || o.phones[1].count("INVITE") != 0 {
 			t.Errorf("after the detection a call took %v; the dead one got %d", time.Since(began), o.phones[1].count("INVITE"))
 		}
-		b.status = 200
+		b.be(200)
 		back := time.Now()
 		e = <-events.Events()
 		if d := time.Since(back); e.Type != "next_hop.up" || d > 16*time.Second {
@@ -607,7 +634,7 @@ func TestHealthChecks(t *testing.T) {
 		}
 		again := o.call(o.callFirst(1))
 		again.answered(1, again.at(1))
-		b.status = 503
+		b.be(503)
 		e = <-events.Events()
 		if e.Type != "next_hop.down" {
 			t.Errorf("503: %s", e.Type)
@@ -636,11 +663,12 @@ func TestHealthCheckRequest(t *testing.T) {
 func TestHealthCheckIsNotRepeatedForEver(t *testing.T) {
 	withServers(t, setup{sets: []*directory.NextHop{checked(farm("sip:192.0.2.11"))}}, func(o *office) {
 		h := o.phones[0].healthy()
-		h.status = 0
+		h.be(0)
 		<-time.After(15 * time.Second)
 		n := 0
-		for _, at := range h.asked {
-			if at.Sub(h.asked[0]) < 9*time.Second {
+		all := h.times()
+		for _, at := range all {
+			if at.Sub(all[0]) < 9*time.Second {
 				n++
 			}
 		}
@@ -755,7 +783,7 @@ func TestStatelessFollowsHealth(t *testing.T) {
 		send("1")
 		o.phones[1].reply(o.phones[1].expect("MESSAGE "), 200)
 		o.caller.expect("200 ")
-		b.status = 0
+		b.be(0)
 		<-time.After(80 * time.Second)
 		send("2")
 		o.phones[0].reply(o.phones[0].expect("MESSAGE "), 200)
