@@ -79,6 +79,9 @@ func TestServersBehindAProxy(t *testing.T) {
 	if len(seen) != calls || len(atA)+len(atB) != calls {
 		t.Errorf("%d calls arrived %d times, want %d once each", len(seen), len(atA)+len(atB), calls)
 	}
+	if n := x.metric("dialtone_next_hop_requests_total"); int(n) < calls {
+		t.Errorf("the proxy has counted %v requests", n)
+	}
 	if n := x.metric(fmt.Sprintf(`dialtone_next_hop_up{set="farm",target="sip:%s:%d"}`, host, first)); n != 1 {
 		t.Errorf("dialtone_next_hop_up of the one that lives is %v", n)
 	}

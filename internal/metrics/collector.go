@@ -16,7 +16,7 @@ func mosBounds() []float64 { return []float64{1.5, 2, 2.6, 3.1, 3.6, 4.03, 4.34,
 
 // descriptions are the names, help texts and labels of the page.
 type descriptions struct {
-	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, panics, hopUp *prometheus.Desc
+	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, panics, hopUp, hopRequests, hopFailures *prometheus.Desc
 }
 
 func describe() descriptions {
@@ -35,6 +35,8 @@ func describe() descriptions {
 		mos:          desc("call_mos", "Mean opinion score of the legs of ended calls (G.107 estimate)."),
 		blocked:      desc("guard_blocked_total", "Messages turned away at the door, by reason.", "reason"),
 		hopUp:        desc("next_hop_up", "1 while a server that requests are sent on to is alive, 0 while it is tried last.", "set", "target"),
+		hopRequests:  desc("next_hop_requests_total", "Requests that were sent on to a server.", "set", "target"),
+		hopFailures:  desc("next_hop_failures_total", "Requests that a server has failed: silence, no connection, 408, 503.", "set", "target"),
 		panics:       desc("panics_total", "Panics that cost one call or request, by package. Anything but 0 is a bug.", "package"),
 	}
 }
@@ -49,7 +51,7 @@ type collector struct {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	d := &c.d
 	for _, desc := range []*prometheus.Desc{d.callsActive, d.calls, d.registrations, d.sip, d.transactions, d.rtp, d.lost,
-		d.mos, d.blocked, d.panics, d.hopUp} {
+		d.mos, d.blocked, d.panics, d.hopUp, d.hopRequests, d.hopFailures} {
 		ch <- desc
 	}
 }
@@ -83,6 +85,8 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				up = 1
 			}
 			value(d.hopUp, prometheus.GaugeValue, up, h.Set, h.Target)
+			value(d.hopRequests, prometheus.CounterValue, float64(h.Requests), h.Set, h.Target)
+			value(d.hopFailures, prometheus.CounterValue, float64(h.Failures), h.Set, h.Target)
 		}
 	}
 	m.sip.each(func(method string, code int, d Direction, n uint64) {

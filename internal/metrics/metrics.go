@@ -59,8 +59,9 @@ type Config struct {
 
 // NextHop is one server behind.
 type NextHop struct {
-	Set, Target string
-	Up          bool
+	Set, Target        string
+	Up                 bool
+	Requests, Failures uint64 // sent to it; of these it has failed
 }
 
 // Metrics is all counters of one server.

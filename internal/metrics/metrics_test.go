@@ -47,7 +47,7 @@ func TestPage(t *testing.T) {
 		RTP:    func() (in, out, lost uint64) { return 50, 49, 1 },
 		Panics: func() map[string]uint64 { return map[string]uint64{"call": 1} },
 		NextHops: func() []NextHop {
-			return []NextHop{{"inside", "sip:10.0.0.7", true}, {"inside", "sip:10.0.0.8", false}}
+			return []NextHop{{"inside", "sip:10.0.0.7", true, 7, 1}, {"inside", "sip:10.0.0.8", false, 0, 0}}
 		},
 	})
 	m.SIPMessageBytes([]byte("INVITE"), 0, In)
@@ -81,6 +81,8 @@ func TestPage(t *testing.T) {
 		`dialtone_panics_total{package="call"} 1`,
 		`dialtone_next_hop_up{set="inside",target="sip:10.0.0.7"} 1`,
 		`dialtone_next_hop_up{set="inside",target="sip:10.0.0.8"} 0`,
+		`dialtone_next_hop_requests_total{set="inside",target="sip:10.0.0.7"} 7`,
+		`dialtone_next_hop_failures_total{set="inside",target="sip:10.0.0.7"} 1`,
 		`dialtone_sip_transaction_seconds_bucket{le="0.0025"} 0`,
 		`dialtone_sip_transaction_seconds_bucket{le="0.005"} 1`,
 		`dialtone_sip_transaction_seconds_bucket{le="32"} 1`,
@@ -94,7 +96,7 @@ func TestPage(t *testing.T) {
 
 func TestMetricsWithoutAnOwnerAreLeftOut(t *testing.T) {
 	for line := range page(t, New(Config{})) {
-		for _, name := range []string{"calls_active", "registrations", "rtp_packets_total", "rtp_lost_total", "panics_total", "next_hop_up"} {
+		for _, name := range []string{"calls_active", "registrations", "rtp_packets_total", "rtp_lost_total", "panics_total", "next_hop_"} {
 			if strings.HasPrefix(line, "dialtone_"+name) {
 				t.Errorf("the page has %s", line)
 			}

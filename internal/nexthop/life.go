@@ -33,6 +33,8 @@ type life struct {
 	silent atomic.Int64
 	// The target has asked to be left alone (503); only time ends this.
 	busy atomic.Int64
+
+	requests, failures atomic.Uint64 // since it is known
 }
 
 // inherit takes over what was known under another label.
@@ -44,6 +46,8 @@ func (l *life) inherit(old *life) {
 	l.since.Store(old.since.Load())
 	l.silent.Store(old.silent.Load())
 	l.busy.Store(old.busy.Load())
+	l.requests.Store(old.requests.Load())
+	l.failures.Store(old.failures.Load())
 }
 
 func (l *life) isAlive(now time.Time) bool { return !l.down.Load() && !l.hasFailed(now) }
@@ -53,10 +57,14 @@ func (l *life) hasFailed(now time.Time) bool {
 	return silent|busy != 0 && now.UnixNano() < max(silent, busy)
 }
 
+// Sent tells that a request is on its way to the target.
+func (t *Target) Sent() { t.life.requests.Add(1) }
+
 // Failed tells that a request has found no way to the target, or no answer there: it is tried last for 30 seconds, or
 // until it answers anything. A check of it is due at once.
 func (t *Target) Failed(now time.Time) {
 	l := t.life
+	l.failures.Add(1)
 	was := l.silent.Swap(now.Add(deadTime).UnixNano())
 	if now.UnixNano() < was {
 		return
@@ -72,6 +80,7 @@ func (t *Target) Failed(now time.Time) {
 // none), of which no more than five minutes are believed.
 func (t *Target) Busy(now time.Time, retryAfter time.Duration) {
 	l := t.life
+	l.failures.Add(1)
 	if retryAfter <= 0 {
 		retryAfter = deadTime
 	}

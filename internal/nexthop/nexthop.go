@@ -205,6 +205,8 @@ type State struct {
 	URI   string
 	Word  string    // up, down, failed, draining or loop
 	Since time.Time // when a check has last changed its mind; zero: never
+	// Requests have been sent to it, and Failures of them have met silence, no connection, 408 or 503.
+	Requests, Failures uint64
 }
 
 // Up reports whether the target is tried in its turn, as far as its life goes.

@@ -143,7 +143,7 @@ func hostOf(uri string) (sip.URI, bool) {
 func (s *Set) states(dst []State, now time.Time) []State {
 	for i := range s.targets {
 		t := &s.targets[i]
-		state := State{Set: t.life.label, URI: t.URI, Word: "up"}
+		state := State{Set: t.life.label, URI: t.URI, Word: "up", Requests: t.life.requests.Load(), Failures: t.life.failures.Load()}
 		if ms := t.life.since.Load(); ms != 0 {
 			state.Since = time.UnixMilli(ms)
 		}

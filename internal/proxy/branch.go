@@ -126,6 +126,9 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 		return false
 	}
 	p.Stats.Forwarded.Add(1)
+	if b.server != nil {
+		b.server.Sent()
+	}
 	b.client = client
 	t.branch, t.sent = b, true
 	if r.fork.invite {

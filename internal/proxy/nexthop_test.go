@@ -177,6 +177,11 @@ func TestFailoverOnRefusal(t *testing.T) {
 			if n := o.caller.count(fmt.Sprint(status)); n != 0 {
 				t.Errorf("the caller has seen %d", status)
 			}
+			for i, s := range o.proxy.hops.All() {
+				if want := map[int][2]uint64{first: {1, 1}, second: {1, 0}}[i]; s.Requests != want[0] || s.Failures != want[1] {
+					t.Errorf("%d: server %d has had %d requests and failed %d, want %v", status, i, s.Requests, s.Failures, want)
+				}
+			}
 			<-time.After(31 * time.Second)
 			if order := o.order(id); order[0] != first {
 				t.Errorf("half a minute later the order is %v", order)

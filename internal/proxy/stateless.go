@@ -90,6 +90,7 @@ func (p *Proxy) passToSet(f *transport.Flow, m *sip.Message, c *course, d destin
 		w := d.wayToServer(t, c)
 		out, hop := p.steadyFlow(c, &w, f)
 		if out != nil {
+			t.Sent()
 			p.sendSteady(s, &copyOf{m: m, c: *c, w: w, in: f, out: out}, p.Key.steadyID(m))
 			return refusal{}
 		}

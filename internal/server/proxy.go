@@ -67,7 +67,7 @@ func (s *Server) nextHops() []metrics.NextHop {
 	states := s.hops.All()
 	out := make([]metrics.NextHop, len(states))
 	for i, state := range states {
-		out[i] = metrics.NextHop{Set: state.Set, Target: state.URI, Up: state.Up()}
+		out[i] = metrics.NextHop{Set: state.Set, Target: state.URI, Up: state.Up(), Requests: state.Requests, Failures: state.Failures}
 	}
 	return out
 }
