@@ -199,9 +199,14 @@ func (l *Layer) connectUDP(t Target) (*Flow, error) {
 	var best *udpListener
 	rank := 0
 	for _, u := range l.udp {
-		r := 2 * u.reaches(t.Addr.Addr())
-		if r > 0 && t.Role != "" && u.role == t.Role {
-			r += 100
+		placed := u.reaches(t.Addr.Addr())
+		r := 2 * placed
+		if placed > 0 && t.Role != "" && u.role == t.Role {
+			// The role decides among listeners that are well placed, not against the way that the system would take: on a
+			// host with a leg in each network a request from one of them leaves by the other.
+			if r++; placed > elsewhere {
+				r += 100
+			}
 		}
 		if r > rank {
 			best, rank = u, r

@@ -418,6 +418,33 @@ func TestConnectPicksTheListener(t *testing.T) {
 			t.Error("no address, no error")
 		}
 	})
+	// A leg in each network: the system's choice of address goes before the role, and the role before the order.
+	synctest.Test(t, func(t *testing.T) {
+		m := network.NewMemory(network.MemoryConfig{Seed: 1, Test: t})
+		l := start(t, Config{Network: m.Host(clientIP, serverIP), Handler: newRecorder(), Workers: 1, Listeners: []Listener{
+			{Kind: UDP, Addr: netip.AddrPortFrom(serverIP, 5060), Role: "outside"},
+			{Kind: UDP, Addr: netip.AddrPortFrom(serverIP, 5070), Role: "outside too"},
+			{Kind: UDP, Addr: netip.AddrPortFrom(clientIP, 5060), Role: "inside"}, // from which the system sends
+			{Kind: UDP, Addr: netip.AddrPortFrom(clientIP, 5070), Role: "inside too"},
+		}})
+		for role, want := range map[string]string{"outside": "198.51.100.7:5060", "inside too": "198.51.100.7:5070", "": "198.51.100.7:5060"} {
+			f, err := l.Connect(Target{Kind: UDP, Addr: netip.AddrPortFrom(otherIP, 9), Role: role})
+			if err != nil || f.SentBy() != want {
+				t.Errorf("as %q: %v, %v, want %s", role, f, err, want)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // no leg is the system's choice, as with addresses that wander between hosts
+		m := network.NewMemory(network.MemoryConfig{Seed: 1, Test: t})
+		l := start(t, Config{Network: m.Host(clientIP, serverIP), Handler: newRecorder(), Workers: 1, Listeners: []Listener{
+			{Kind: UDP, Addr: netip.AddrPortFrom(serverIP, 5060), Role: "exchange"},
+			{Kind: UDP, Addr: netip.AddrPortFrom(serverIP, 5070), Role: "proxy"},
+		}})
+		f, err := l.Connect(Target{Kind: UDP, Addr: netip.AddrPortFrom(otherIP, 9), Role: "proxy"})
+		if err != nil || f.SentBy() != "192.0.2.1:5070" {
+			t.Errorf("as proxy: %v, %v", f, err)
+		}
+	})
 	synctest.Test(t, func(t *testing.T) {
 		m := network.NewMemory(network.MemoryConfig{Seed: 1, Test: t})
 		l := start(t, Config{Network: m.Host(serverIP), Handler: newRecorder(), Listeners: []Listener{

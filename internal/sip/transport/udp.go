@@ -88,8 +88,11 @@ func reaches(l *Layer, bound, remote netip.Addr) int {
 	if a, err := l.c.Network.LocalAddrFor(remote); err == nil && a == bound {
 		return 3
 	}
-	return 1
+	return elsewhere
 }
+
+// elsewhere rates a listener at an address that the system would not send from.
+const elsewhere = 1
 
 // localFor is the address from which the listener reaches remote.
 func (u *udpListener) localFor(remote netip.Addr) netip.AddrPort {
