@@ -201,8 +201,9 @@ func (s *Server) openTraffic(ctx context.Context) (err error) {
 		return err
 	}
 	s.onClose(s.ring.Close)
-	s.locations = location.New(location.Config{Saver: s.bindings, Publisher: s.bus, Logger: s.log}, time.Now())
-	if err := s.locations.Load(ctx, s.bindings, time.Now()); err != nil {
+	now := time.Now() // one reading: two differ by what lies between wall clock and monotonic clock
+	s.locations = location.New(location.Config{Saver: s.bindings, Publisher: s.bus, Logger: s.log}, now)
+	if err := s.locations.Load(ctx, s.bindings, now); err != nil {
 		return err
 	}
 	if s.writer, err = cdr.Open(cdr.Config{Dir: dir, Saver: s.store, Log: s.log}); err != nil {
