@@ -29,7 +29,7 @@ LDFLAGS := -s -w $(if $(VERSION),-X dialtone/internal/server.Version=$(VERSION))
 # The benchmarks whose cost is the cost of the product: parse, transaction, authenticate, register, relay, call.
 MEASURED := ./internal/sip ./internal/sip/transaction ./internal/sip/transport ./internal/sdp ./internal/rtp \
 	./internal/digest ./internal/auth ./internal/guard ./internal/registrar ./internal/proxy ./internal/location ./internal/directory \
-	./internal/dialplan ./internal/media ./internal/call ./internal/trace ./internal/store/sqlite ./internal/server
+	./internal/dialplan ./internal/media ./internal/call ./internal/trace ./internal/store/sqlite ./internal/store/bindinglog ./internal/server
 
 .PHONY: run build test check vet format unit interop bench fuzz peers clean
 
