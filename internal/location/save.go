@@ -49,7 +49,7 @@ type saving struct {
 	from    []origin     // where the rows of the batch come from
 	bytes   []byte       // holds what they consist of
 	waiting atomic.Int64 // len(from), for those who do not hold mu
-	failing bool
+	failing atomic.Pointer[error]
 	// again: all bindings are given once more; next is where to go on.
 	again     bool
 	nextShard int
@@ -73,6 +73,14 @@ func (t *Table) Unsaved() int {
 		s.mu.Unlock()
 	}
 	return n
+}
+
+// SaveError is why the last batch was not saved; nil when it was. What waits is tried again by and by.
+func (t *Table) SaveError() error {
+	if err := t.save.failing.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // saveLoop saves what has changed until ctx ends, and then once more.
@@ -212,15 +220,14 @@ func (t *Table) flushBatch(ctx context.Context) error {
 	}
 	waiting := len(v.from)
 	v.empty()
-	switch {
-	case err != nil && !v.failing:
-		t.log.Error("cannot save registrations; they stay in memory", "error", err, "waiting", waiting)
-	case err == nil && v.failing:
-		t.log.Info("registrations are saved again")
-	}
-	v.failing = err != nil
 	if err != nil {
+		if v.failing.Swap(&err) == nil {
+			t.log.Error("cannot save registrations; they stay in memory", "error", err, "waiting", waiting)
+		}
 		return fmt.Errorf("save bindings: %w", err)
+	}
+	if v.failing.Swap(nil) != nil {
+		t.log.Info("registrations are saved again")
 	}
 	return nil
 }

@@ -207,8 +207,8 @@ func TestStoreAway(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		tb.Remove(line(1, 4), "")
-		if n := tb.Unsaved(); n < 10 || n > 30 {
-			t.Errorf("%d wait for ten bindings", n)
+		if n := tb.Unsaved(); n < 10 || n > 30 || tb.SaveError() == nil {
+			t.Errorf("%d wait for ten bindings, because of %v", n, tb.SaveError())
 		}
 		s.mu.Lock()
 		if s.calls < 4 || s.calls > 20 {
@@ -218,8 +218,8 @@ func TestStoreAway(t *testing.T) {
 		s.mu.Unlock()
 		time.Sleep(6 * time.Second)
 		s.mu.Lock()
-		if len(s.kept) != 9 {
-			t.Errorf("%d rows", len(s.kept))
+		if len(s.kept) != 9 || tb.SaveError() != nil {
+			t.Errorf("%d rows, %v", len(s.kept), tb.SaveError())
 		}
 		s.mu.Unlock()
 		// The last changes are saved when it ends.

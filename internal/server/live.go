@@ -107,8 +107,8 @@ func (s *Server) Status() admin.Status {
 		st.Warnings = append(st.Warnings, fmt.Sprintf("%d call records were lost and %d set aside", w.Lost, w.Refused))
 	}
 	st.Warnings = append(st.Warnings, s.hopWarnings()...)
-	if n := s.locations.Unsaved(); n > 10000 {
-		st.Warnings = append(st.Warnings, fmt.Sprintf("%d registrations wait to be saved", n))
+	if err := s.locations.SaveError(); err != nil {
+		st.Warnings = append(st.Warnings, fmt.Sprintf("%d registrations wait to be saved: %v", s.locations.Unsaved(), err))
 	}
 	return st
 }
