@@ -211,3 +211,22 @@ func BenchmarkReplayUse(b *testing.B) {
 		r.Use(Nonce{Serial: i % 100_000, Issued: 1000}, uint32(i/100_000+1), 1000)
 	}
 }
+
+// TestReplayOfARush: more nonces in one second than the table holds, each used at once. None is refused, and none that had
+// to go can be used again.
+func TestReplayOfARush(t *testing.T) {
+	const now, nonces = 1000, 200_000
+	for _, first := range []uint64{1, 1<<64 - nonces/2} {
+		r := NewReplay(1000, 300)
+		for i := range uint64(nonces) {
+			if !r.Use(Nonce{Serial: first + i, Issued: now}, 1, now) {
+				t.Fatalf("nonce %d of a rush was refused", i)
+			}
+		}
+		for i := range uint64(nonces) {
+			if r.Use(Nonce{Serial: first + i, Issued: now}, 1, now) {
+				t.Fatalf("nonce %d was used twice", i)
+			}
+		}
+	}
+}

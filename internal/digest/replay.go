@@ -29,8 +29,11 @@ type replayShard struct {
 
 // replayBucket holds the nonces whose serial hashes to it.
 type replayBucket struct {
-	floor uint32 // nonces issued at or before it that are not in the bucket count as evicted
-	ways  [replayWays]replayEntry
+	// floor is the serial of the youngest nonce that had to go; those before it that are not in the bucket count as gone.
+	// Serials and not times: in one second more nonces may come than the bucket holds.
+	floor   uint64
+	floored bool
+	ways    [replayWays]replayEntry
 }
 
 type replayEntry struct {
@@ -74,25 +77,29 @@ func (r *Replay) Use(n Nonce, count uint32, now uint32) bool {
 		if e.serial == n.Serial && e.issued == n.Issued && e.issued != 0 {
 			return e.use(count)
 		}
-		if e.issued < victim.issued {
+		if victim.issued != 0 && (e.issued == 0 || isOlder(e.serial, victim.serial)) {
 			victim = e
 		}
 	}
-	if n.Issued <= b.floor {
+	if b.floored && !isOlder(b.floor, n.Serial) {
 		return false
 	}
 	if victim.issued != 0 && now-victim.issued < r.lifetime {
-		if n.Issued < victim.issued {
+		b.floored = true
+		if isOlder(n.Serial, victim.serial) {
 			// The new one is itself the oldest: it gives way.
-			b.floor = n.Issued
+			b.floor = n.Serial
 			return false
 		}
-		b.floor = victim.issued
+		b.floor = victim.serial
 	}
 	*victim = replayEntry{serial: n.Serial, issued: n.Issued, high: count}
 	victim.set(count)
 	return true
 }
+
+// isOlder tells which of two serials was given first. They begin at a random number and may pass through zero.
+func isOlder(a, b uint64) bool { return int64(a-b) < 0 }
 
 func (e *replayEntry) use(count uint32) bool {
 	if count > e.high {
