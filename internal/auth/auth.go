@@ -93,7 +93,9 @@ type Request struct {
 	Algorithms []digest.Algorithm
 	// Proxy: we forward the request rather than take it ourselves, so that it is challenged with 407 (RFC 3261 §22.3).
 	Proxy bool
-	Now   time.Time
+	// Routed: the operator has said where requests for this domain go, so that to send it there is no relaying.
+	Routed bool
+	Now    time.Time
 }
 
 // Verdict is what becomes of a request.
@@ -164,7 +166,7 @@ func (a *Authenticator) Identify(r *Request) Result {
 	if !ok {
 		// No open relay. Interop: phones are configured with host names of the server that it does not know itself; one
 		// that is registered from where the request comes is challenged, not refused.
-		if !register && !known && a.foreign(r) {
+		if !register && !known && !r.Routed && a.foreign(r) {
 			return Result{Verdict: Forbid, Status: 403, Reason: "Not Relayed"}
 		}
 		return challenge(r, tenant)

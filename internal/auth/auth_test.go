@@ -326,7 +326,9 @@ func TestURIParameterIsReadLeniently(t *testing.T) {
 		{"sips:102@pbx.example", "sip:102@pbx.example", true},
 		{"sip:1%302@pbx.example", "sip:102@pbx.example", true},
 		{"sip:102@pbx.example", "sip:103@pbx.example", false},
-		{"sip:102@pbx.example", "sip:pbx.example", false},
+		{"sip:102@pbx.example", "sip:pbx.example", true}, // as SIPp writes it
+		{"sip:102@pbx.example", "sip:192.0.2.1:5060", true},
+		{"sip:102@pbx.example", "sip:elsewhere.example", false},
 		{"sip:102@pbx.example", "sip:102@192.0.2.1", true}, // our own address
 		{"sip:102@192.0.2.1:5060", "sip:102@pbx.example", true},
 		{"sip:102@pbx.example", "sip:102@198.51.100.1", false},

@@ -128,7 +128,8 @@ func offered(algorithms []digest.Algorithm, a digest.Algorithm) bool {
 //
 // RFC 3261 §22.4 bullet 1: the two are the same. Interop: phones leave port and parameters out of the one or the other,
 // proxies change them and write an address of ours for our name, and some phones put the user of To into the uri of a
-// REGISTER, where it means nothing. Otherwise the user, which is what is dialled, has to agree.
+// REGISTER, where it means nothing. SIPp leaves the user out, and with it what is dialled: whoever writes a user is held to
+// it, for the hash is over what he has written. Otherwise the user has to agree.
 func (a *Authenticator) sameTarget(r *Request, uri []byte) bool {
 	m := r.Message
 	if string(uri) == string(m.RequestURI()) {
@@ -142,7 +143,7 @@ func (a *Authenticator) sameTarget(r *Request, uri []byte) bool {
 	if err != nil || u.IsSIP() != v.IsSIP() || u.Scheme == sip.SchemeOther {
 		return false
 	}
-	if user(&u) != user(&v) && m.Method() != sip.REGISTER {
+	if len(u.User) > 0 && user(&u) != user(&v) && m.Method() != sip.REGISTER {
 		return false
 	}
 	return sip.EqualFold(u.Host, view(v.Host)) || a.ours(r.Snapshot, &u) && a.ours(r.Snapshot, &v)
