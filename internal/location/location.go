@@ -24,6 +24,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"dialtone/internal/directory"
@@ -48,13 +49,17 @@ func (a AOR) Compare(b AOR) int {
 type Flow struct {
 	Transport directory.Transport
 	// ID is the transport's number of the connection; 0 when it is gone (or for a path that needs none).
-	ID     uint64
+	ID uint64
+	// Local is the zero value where the URI of the contact leads to it and the way of the REGISTER does not: another port.
 	Local  netip.AddrPort
 	Remote netip.AddrPort // where the REGISTER came from: behind a NAT, the NAT's address
 }
 
 // Stream reports whether the flow is a connection.
 func (f Flow) Stream() bool { return f.Transport != directory.UDP && f.Transport != "" }
+
+// Leads reports whether requests take the way of the REGISTER; else the URI of the contact says where they go.
+func (f Flow) Leads() bool { return f.Stream() || f.Local.IsValid() }
 
 // Binding is one registered contact. It is a value: two are the same registration in the same state when they are ==.
 type Binding struct {
@@ -94,8 +99,16 @@ func compareBindings(a, b Binding) int {
 // next is for when the flow has failed (430, or no connection), never for after an answer (RFC 5626 §7).
 type Target []Binding
 
-// Targets groups bindings by user agent, those with the highest q first. Bindings with the same device and instance are
-// one agent; one without instance is an agent of its own. Of an agent's ways the one refreshed last comes first.
+// IsSIP reports whether a SIP request can be sent to the contact. Others may be registered (RFC 3261 §10.2.1), for a
+// redirect server to tell.
+func (b *Binding) IsSIP() bool {
+	scheme, _, _ := strings.Cut(b.Contact, ":")
+	return strings.EqualFold(scheme, "sip") || strings.EqualFold(scheme, "sips")
+}
+
+// Targets groups the bindings that a request can be sent to by user agent, those with the highest q first. Bindings with
+// the same device and instance are one agent; one without instance is an agent of its own. Of an agent's ways the one
+// refreshed last comes first.
 //
 // RFC 5626 §7: "The proxy MUST NOT populate the target set with more than one contact with the same AOR and instance-id
 // at a time."
@@ -105,6 +118,9 @@ func Targets(bindings []Binding) []Target {
 	var targets []Target
 next:
 	for _, b := range sorted {
+		if !b.IsSIP() {
+			continue
+		}
 		if b.Instance != "" {
 			for i := range targets {
 				if first := &targets[i][0]; first.Instance == b.Instance && first.Device == b.Device {

@@ -477,3 +477,22 @@ func BenchmarkLoad(b *testing.B) {
 		}
 	}
 }
+
+// A contact that its own URI leads to, rather than the way of its REGISTER, is that after a restart, too.
+func TestContactThatItsURILeadsToIsKept(t *testing.T) {
+	s := &shelf{}
+	tb := New(Config{Saver: s}, epoch)
+	b := bound("101", "sip:101@192.0.2.7:5070", epoch, time.Hour)
+	b.Flow.Local = netip.AddrPort{}
+	add(tb, line(1, 1), epoch, b)
+	if got := tb.Lookup(nil, line(1, 1), epoch); len(got) != 1 || got[0] != b || got[0].Flow.Leads() {
+		t.Errorf("got %+v", got)
+	}
+	if !tb.HasFlow(line(1, 1).Tenant, line(1, 1).Line, b.Flow.Remote, epoch) {
+		t.Error("who has registered it is not known by his address")
+	}
+	flush(t, tb, epoch)
+	if got := loaded(t, s, epoch).Lookup(nil, line(1, 1), epoch); len(got) != 1 || got[0] != b || got[0].Flow.Leads() {
+		t.Errorf("after the restart %+v", got)
+	}
+}

@@ -33,8 +33,6 @@ type Policy struct {
 	MaxContacts int           // of one device [10]
 	// FlowTimer is how often a phone shall send a keep-alive over a connection of its own (RFC 5626 §4.4) [120 s].
 	FlowTimer time.Duration
-	// ServiceRoute is the value of Service-Route in responses (RFC 3608); "" for none.
-	ServiceRoute string
 }
 
 func (p Policy) withDefaults() Policy {
@@ -87,12 +85,16 @@ type work struct {
 	toTag    string
 	now      time.Time
 	outcome  Outcome
+
+	serviceRoute string
 }
 
 // Subject is who registers: the device that has been authenticated, and its line.
 type Subject struct {
 	AOR    location.AOR
 	Device string
+	// ServiceRoute is how the device's requests come to us by way of the proxies before us (RFC 3608); "" for none.
+	ServiceRoute string
 }
 
 // Respond works off the REGISTER m, which came over flow, and writes the response into b. It returns the status. toTag is
@@ -114,7 +116,7 @@ func (w *work) respond(b *sip.Builder, m *sip.Message, toTag string, who Subject
 		b.Response(m, err.Status, err.Reason, toTag)
 		return err.Status
 	}
-	req.Device, req.Flow = who.Device, flow
+	req.Device, req.Flow, w.serviceRoute = who.Device, flow, who.ServiceRoute
 	w.response, w.message, w.toTag, w.now = b, m, toTag, now
 	w.registrar.locations.Update(who.AOR, now, w.step)
 	out := w.outcome
@@ -136,7 +138,7 @@ func (r *Registrar) Repeat(b *sip.Builder, m *sip.Message, toTag string, who Sub
 	if unsupported(m) || w.request.read(m) != nil {
 		return false
 	}
-	w.request.Device, w.request.Flow = who.Device, flow
+	w.request.Device, w.request.Flow, w.serviceRoute = who.Device, flow, who.ServiceRoute
 	w.response, w.message, w.toTag, w.now = b, m, toTag, now
 	w.outcome = Outcome{}
 	w.registrar.locations.Update(who.AOR, now, w.again)
@@ -192,8 +194,8 @@ func (w *work) accept(bindings []location.Binding) {
 	if m.Has(sip.HPath) && m.HasOption(sip.HSupported, "path") {
 		b.Copy(m, sip.HPath)
 	}
-	if route := w.registrar.policy.ServiceRoute; route != "" {
-		b.Add(sip.HServiceRoute, route)
+	if w.serviceRoute != "" {
+		b.Add(sip.HServiceRoute, w.serviceRoute) // RFC 3608 §6.3
 	}
 	b.Add(sip.HSupported, "path, outbound")
 	// RFC 3261 §20.17: Date is always GMT.

@@ -43,7 +43,7 @@ func (b *bench) register(device string, lines ...string) *sip.Message {
 	b.cseq++
 	m := request(b.t, b.cseq, lines...)
 	var out sip.Builder
-	status := b.r.Respond(&out, m, "tag", Subject{line, device}, flow, b.now)
+	status := b.r.Respond(&out, m, "tag", Subject{AOR: line, Device: device}, flow, b.now)
 	resp, err := out.Message()
 	if err != nil {
 		b.t.Fatal(err)
@@ -232,7 +232,6 @@ func TestRFC3261Section10AtomicUpdate(t *testing.T) {
 		status         int
 	}{
 		{"one too brief", "<sip:new@h>, <sip:a@h>;expires=0, <sip:b@h>;expires=5", 423},
-		{"one not SIP", "<sip:new@h>, <sip:a@h>;expires=0, <mailto:a@h>", 400},
 		{"one malformed", "<sip:new@h>, <sip:a@h>;expires=0, <sip:@>", 400},
 		{"bare URI with headers", "sip:user@example.com?Route=%3Csip:x%3E", 400},
 		{"bad q", "<sip:new@h>;q=2, <sip:a@h>;expires=0", 400},
@@ -257,6 +256,18 @@ func TestRFC3261Section10AtomicUpdate(t *testing.T) {
 				t.Errorf("before %v\nafter  %v", before, after)
 			}
 		})
+	}
+}
+
+// RFC 3261 §10.2.1, RFC 3665 §2.2: a contact may be any URI; no request is sent to what is not SIP.
+func TestContactThatIsNotSIP(t *testing.T) {
+	b := newBench(t, Policy{})
+	b.register("101", "Contact: <sip:a@h>;expires=100")
+	m := b.register("101", "Contact: <mailto:bob@biloxi.example.com>;q=0.5;expires=200, <tel:+12015550123>;q=0.1;expires=300")
+	want(t, m, 200, "<sip:a@h>;expires=100", "<mailto:bob@biloxi.example.com>;q=0.500;expires=200", "<tel:+12015550123>;q=0.100;expires=300")
+	want(t, b.register("101", "Contact: <mailto:bob@biloxi.example.com>;expires=0"), 200, "<sip:a@h>;expires=100", "<tel:+12015550123>;q=0.100;expires=300")
+	if targets := location.Targets(b.table.Lookup(nil, line, b.now)); len(targets) != 1 || targets[0][0].Contact != "sip:a@h" {
+		t.Errorf("targets %+v", targets)
 	}
 }
 
@@ -388,7 +399,7 @@ func FuzzRespond(f *testing.F) {
 		})
 		before := table.Lookup(nil, line, epoch)
 		var out sip.Builder
-		status := New(table, Policy{}).Respond(&out, m, "t", Subject{line, "101"}, flow, epoch)
+		status := New(table, Policy{}).Respond(&out, m, "t", Subject{AOR: line, Device: "101"}, flow, epoch)
 		resp, err := out.Message()
 		if err != nil {
 			t.Fatalf("%v in %q", err, out.Append(nil))
@@ -420,7 +431,7 @@ func TestRefreshAllocatesNothing(t *testing.T) {
 	now := epoch
 	n := testing.AllocsPerRun(200, func() {
 		now = now.Add(time.Minute)
-		if w.respond(&out, m, "t", Subject{line, "101"}, flow, now) != 200 {
+		if w.respond(&out, m, "t", Subject{AOR: line, Device: "101"}, flow, now) != 200 {
 			t.Fatal("refused")
 		}
 	})
@@ -438,7 +449,7 @@ func BenchmarkRefresh(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		now = now.Add(time.Minute)
-		if r.Respond(&out, m, "t", Subject{line, "101"}, flow, now) != 200 {
+		if r.Respond(&out, m, "t", Subject{AOR: line, Device: "101"}, flow, now) != 200 {
 			b.Fatal("refused")
 		}
 	}
@@ -455,7 +466,7 @@ func TestNewCallIDAllocatesLittle(t *testing.T) {
 	n := testing.AllocsPerRun(200, func() {
 		now = now.Add(time.Minute)
 		i++
-		if w.respond(&out, messages[i%2], "t", Subject{line, "101"}, flow, now) != 200 {
+		if w.respond(&out, messages[i%2], "t", Subject{AOR: line, Device: "101"}, flow, now) != 200 {
 			t.Fatal("refused")
 		}
 	})
@@ -474,7 +485,7 @@ func BenchmarkScale(b *testing.B) {
 			var out sip.Builder
 			now := epoch
 			register := func(n uint64) {
-				who := Subject{line, "101"}
+				who := Subject{AOR: line, Device: "101"}
 				binary.BigEndian.PutUint64(who.AOR.Line[8:], n)
 				if r.Respond(&out, m, "t", who, flow, now) != 200 {
 					b.Fatal("refused")

@@ -35,7 +35,7 @@ func TestRepeat(t *testing.T) {
 				from = elsewhere
 			}
 			var out sip.Builder
-			if got := b.r.Repeat(&out, m, "tag", Subject{line, tt.device}, from, b.now); got != tt.want {
+			if got := b.r.Repeat(&out, m, "tag", Subject{AOR: line, Device: tt.device}, from, b.now); got != tt.want {
 				t.Fatalf("repeated: %v, want %v", got, tt.want)
 			}
 			if !tt.want {

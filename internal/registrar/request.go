@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"bytes"
+	"net/netip"
 
 	"dialtone/internal/location"
 	"dialtone/internal/sip"
@@ -26,6 +27,8 @@ type Request struct {
 	Path []byte
 	// Outbound: Supported holds outbound. Direct: there is no proxy before us. PathOutbound: the Path has an "ob" URI.
 	Outbound, Direct, PathOutbound bool
+	// Straight: the sender is where its Via says, so that no NAT is between (RFC 3581).
+	Straight bool
 
 	pathBuf []byte
 }
@@ -46,11 +49,10 @@ type Contact struct {
 }
 
 var (
-	errContact     = &sip.ParseError{Status: 400, Reason: "Bad Contact"}
-	errContactKind = &sip.ParseError{Status: 400, Reason: "Contact Is Not a SIP URI"}
-	errContacts    = &sip.ParseError{Status: 400, Reason: "Too Many Contacts"}
-	errStar        = &sip.ParseError{Status: 400, Reason: "Contact * Beside Others"}
-	errPath        = &sip.ParseError{Status: 400, Reason: "Bad Path"}
+	errContact  = &sip.ParseError{Status: 400, Reason: "Bad Contact"}
+	errContacts = &sip.ParseError{Status: 400, Reason: "Too Many Contacts"}
+	errStar     = &sip.ParseError{Status: 400, Reason: "Contact * Beside Others"}
+	errPath     = &sip.ParseError{Status: 400, Reason: "Bad Path"}
 )
 
 // forget lets go of the message.
@@ -82,6 +84,10 @@ func (r *Request) read(m *sip.Message) *sip.ParseError {
 		vias++
 	}
 	r.Direct = vias == 1
+	if via, err := m.Via(); err == nil {
+		addr, ok := via.HostAddr()
+		r.Straight = ok && at(addr, via.Port) == netip.AddrPortFrom(m.Received.Addr().Unmap(), m.Received.Port())
+	}
 	if err := r.readPath(m); err != nil {
 		return err
 	}
@@ -127,8 +133,6 @@ func (r *Request) readContact(e *sip.Elements) *sip.ParseError {
 	case a.Star:
 		r.Star = true
 		return nil
-	case !a.URI.IsSIP():
-		return errContactKind
 	}
 	// Take the next Contact of the slice with the room it has from earlier requests.
 	if n := len(r.Contacts); n < cap(r.Contacts) {
@@ -181,6 +185,31 @@ func (c *Contact) readParams(params sip.Params) *sip.ParseError {
 		c.RegID = 0 // RFC 5626 §6: reg-id without instance is ignored
 	}
 	return nil
+}
+
+// at is an address with a port that may be left to the usual one.
+func at(addr netip.Addr, port uint16) netip.AddrPort {
+	if port == 0 {
+		port = 5060
+	}
+	return netip.AddrPortFrom(addr, port)
+}
+
+// elsewhere reports whether requests for a contact go where its URI says rather than where the REGISTER came from: to
+// another port or transport of the same host (RFC 3261 §16.6 item 7).
+//
+// Deviation: a contact on another host is reached where its REGISTER came from all the same. It is the private address of a
+// phone behind a NAT; and if it is not, nobody is to send our calls where he likes.
+func (r *Request) elsewhere(c *Contact, regID uint32) bool {
+	if !r.Straight || r.Flow.Stream() || regID != 0 { // RFC 5626 §7: a flow of an instance is what leads to it
+		return false
+	}
+	addr, ok := c.URI.HostAddr()
+	if !ok || addr != r.Flow.Remote.Addr().Unmap() {
+		return false
+	}
+	kind, named := c.URI.Param("transport")
+	return at(addr, c.URI.Port).Port() != r.Flow.Remote.Port() || named && !sip.EqualFold(kind, "udp")
 }
 
 func allDigits(v []byte) bool {

@@ -1,6 +1,7 @@
 package registrar
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -122,6 +123,9 @@ func one(bs []location.Binding, req *Request, c *Contact, useFlows bool, p Polic
 	b.CallID, b.CSeq = keep(b.CallID, req.CallID), req.CSeq
 	b.UserAgent = keep(b.UserAgent, req.UserAgent)
 	b.Flow = req.Flow
+	if req.elsewhere(c, regID) {
+		b.Flow.Local = netip.AddrPort{}
+	}
 	b.Updated, b.Expires = now, now.Add(length)
 	return bs, Outcome{}
 }

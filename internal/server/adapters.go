@@ -45,7 +45,7 @@ func (l locator) Targets(tenant directory.ID, line *directory.Line) []call.Targe
 func flowsOf(t location.Target) []location.Flow {
 	flows := make([]location.Flow, 0, len(t))
 	for i := range t {
-		if !slices.Contains(flows, t[i].Flow) {
+		if t[i].Flow.Leads() && !slices.Contains(flows, t[i].Flow) {
 			flows = append(flows, t[i].Flow)
 		}
 	}
