@@ -1,6 +1,7 @@
 package ingress
 
 import (
+	"dialtone/internal/auth"
 	"dialtone/internal/directory"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
@@ -39,13 +40,13 @@ func (i *Ingress) withoutState(f *transport.Flow, m *sip.Message) bool {
 	}
 	switch i.Listeners[f.Role()].Forwarding {
 	case Stateless:
-		if i.Proxy.Registers(m) {
+		if i.Proxy.Registers(f, m) {
 			return false
 		}
 		i.Proxy.HandleStateless(f, m)
 		return true
 	case Redirect:
-		if i.Proxy.Registers(m) {
+		if i.Proxy.Registers(f, m) {
 			return false
 		}
 		i.Proxy.HandleRedirect(f, m)
@@ -54,12 +55,49 @@ func (i *Ingress) withoutState(f *transport.Flow, m *sip.Message) bool {
 	return false
 }
 
+// serviceRoute leads from a proxy before us back to this listener, which sends on what its lines send: RFC 3608 §6.3. Who
+// registers with us directly has our address already.
+func serviceRoute(f *transport.Flow) string {
+	uri := "<sip:" + f.SentBy()
+	if f.Kind() != transport.UDP {
+		uri += ";transport=" + f.Kind().Name()
+	}
+	return uri + ";lr>"
+}
+
 // Identify implements proxy.Door.
 func (i *Ingress) Identify(tx *transaction.Server, f *transport.Flow, m *sip.Message) bool {
 	a := i.answerTo(f, m, tx)
 	defer i.done(a)
-	_, ok := i.identify(a, i.Listeners[f.Role()])
+	who, ok := i.identify(a, i.Listeners[f.Role()])
+	if ok && i.isAnothers(m, &who) {
+		i.reply(a, 403, "From Is Another Line")
+		return false
+	}
 	return ok
+}
+
+// isAnothers reports whether a request has the name of another line in its From. Unlike an exchange, which writes the From
+// of its calls itself, a proxy sends on what it has got, and the callee takes it for proved.
+func (i *Ingress) isAnothers(m *sip.Message, who *auth.Result) bool {
+	if who.Device.Static() { // whoever is trusted by his address may be many
+		return false
+	}
+	from, err := m.From()
+	if err != nil {
+		return false
+	}
+	s := i.Directory.Snapshot()
+	tenant := s.TenantByDomain(string(from.URI.Host))
+	if tenant == nil {
+		return false
+	}
+	user := from.URI.UserUnescaped()
+	line := s.Line(tenant.ID, user)
+	if account, ok := s.Device(tenant.ID, user); ok {
+		line = account.Line
+	}
+	return line != nil && line.ID != who.Line.ID
 }
 
 // Knows implements proxy.Door: a static device by its address, or a line by the flow that it is registered on.

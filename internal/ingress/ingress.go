@@ -139,7 +139,7 @@ func (i *Ingress) atOnce(f *transport.Flow, m *sip.Message) bool {
 	listener := i.Listeners[f.Role()]
 	switch m.Method() {
 	case sip.REGISTER:
-		if listener.Forwarding != None && !i.Proxy.Registers(m) {
+		if listener.Forwarding != None && !i.Proxy.Registers(f, m) {
 			return false
 		}
 	case sip.OPTIONS:
@@ -272,6 +272,7 @@ func (i *Ingress) identify(a *answer, l Listener) (auth.Result, bool) {
 	f, m, now := a.f, a.m, a.m.Arrived
 	r := auth.Request{Message: m, Source: m.Received, Snapshot: i.Directory.Snapshot(), Algorithms: l.Algorithms,
 		Proxy: l.Forwarding != None, Now: now}
+	r.Routed = r.Proxy && i.Proxy.Routed(m)
 	who := i.Auth.Identify(&r)
 	if who.Failed {
 		i.Guard.AuthFailed(f.Remote(), now)
@@ -309,14 +310,14 @@ func (i *Ingress) register(a *answer, l Listener) {
 	if !ok {
 		return
 	}
-	i.Registrar.Respond(&a.Builder, a.m, i.requestTag(a), subject(&who), flowOf(a), a.m.Arrived)
+	i.Registrar.Respond(&a.Builder, a.m, i.requestTag(a), i.subject(a, &who), flowOf(a), a.m.Arrived)
 	a.Add(sip.HServer, i.UserAgent)
 	a.send()
 }
 
 // repeat answers a REGISTER that has been carried out before: its 200 was lost. false when it was another one.
 func (i *Ingress) repeat(a *answer, who *auth.Result) bool {
-	if a.m.Method() != sip.REGISTER || !i.Registrar.Repeat(&a.Builder, a.m, i.requestTag(a), subject(who), flowOf(a), a.m.Arrived) {
+	if a.m.Method() != sip.REGISTER || !i.Registrar.Repeat(&a.Builder, a.m, i.requestTag(a), i.subject(a, who), flowOf(a), a.m.Arrived) {
 		return false
 	}
 	a.Add(sip.HServer, i.UserAgent)
@@ -324,8 +325,12 @@ func (i *Ingress) repeat(a *answer, who *auth.Result) bool {
 	return true
 }
 
-func subject(who *auth.Result) registrar.Subject {
-	return registrar.Subject{AOR: location.AOR{Tenant: who.Tenant.ID, Line: who.Line.ID}, Device: who.Device.Username}
+func (i *Ingress) subject(a *answer, who *auth.Result) registrar.Subject {
+	s := registrar.Subject{AOR: location.AOR{Tenant: who.Tenant.ID, Line: who.Line.ID}, Device: who.Device.Username}
+	if f := i.Listeners[a.f.Role()].Forwarding; a.m.Has(sip.HPath) && (f == Stateful || f == Stateless) {
+		s.ServiceRoute = serviceRoute(a.f)
+	}
+	return s
 }
 
 // flowOf is the way that a REGISTER came by.

@@ -51,6 +51,16 @@ func (s *Set) SteadyKey(m *sip.Message) uint64 {
 	return hashBytes(m.CallID())
 }
 
+// Any reports whether f holds for the URI of one of the targets.
+func (s *Set) Any(f func(uri string) bool) bool {
+	for i := range s.targets {
+		if f(s.targets[i].URI) {
+			return true
+		}
+	}
+	return false
+}
+
 // Order appends the targets for a key in the order in which they are to be tried. What has begun, a request inside a
 // dialog, also goes to targets that get nothing new. It may append nothing.
 func (s *Set) Order(dst []*Target, key uint64, begun bool, now time.Time) []*Target {

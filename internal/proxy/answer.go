@@ -38,6 +38,9 @@ func (r *relay) finish() {
 	if answer != nil && answer.Status() != status { // timer C
 		answer = nil
 	}
+	if status == 430 && r.located {
+		status, answer = 480, nil // RFC 5626 §11.5: no endpoint is to receive it
+	}
 	switch {
 	case status == 503: // item 6: a 503 would be taken for our own state
 		r.p.reply(r.tx, r.in, r.m, refusal{status: 500})

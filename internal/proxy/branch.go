@@ -58,7 +58,7 @@ func (r *relay) nextFlow(i int) (f *transport.Flow, more bool) {
 				return f, true
 			}
 		}
-		uri := t.uri
+		uri := r.c.secured(t.uri)
 		t.uri = nil
 		u, err := sip.ParseURI(uri)
 		if err != nil || !u.IsSIP() || isInvalid(u.Host) {
@@ -117,7 +117,7 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 	defer p.free(s)
 	id := transaction.NewBranchID()
 	s.branch = p.Key.appendBranch(s.branch[:0], id, p.Key.loopPart(r.in.Role(), &r.c, r.m), r.m.CallID())
-	x := copyOf{m: r.m, c: r.c, w: *r.targets[i].way, in: r.in, out: f, branch: s.branch, breadth: max(r.share, 1), omit: r.ourCredentials()}
+	x := copyOf{m: r.m, c: r.c, w: *r.targets[i].way, in: r.in, out: f, branch: s.branch, breadth: max(r.targets[i].breadth, 1), omit: r.ourCredentials()}
 	s.out = p.appendCopy(s.out[:0], s, &x)
 	t := &r.targets[i]
 	b := &branch{r: r, target: i, server: t.way.server}
@@ -133,7 +133,7 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 	t.branch, t.sent = b, true
 	if r.fork.invite {
 		b.alarm = p.Transactions.NewAlarm(func() { r.happen(happening{kind: timedOut, branch: b}) })
-		if b.patient = r.patience > 0; b.patient {
+		if b.patient = r.patience > 0 && b.server != nil; b.patient {
 			b.setAlarm(r.patience)
 		} else {
 			b.setAlarm(p.TimerC)
@@ -178,32 +178,39 @@ func (r *relay) ourCredentials() []byte {
 func (r *relay) response(b *branch, m *sip.Message) {
 	status := m.Status()
 	i := b.target
-	t := &r.targets[i]
 	r.heard(b, m)
 	if status < 200 {
 		r.provisional(b, m)
 		return
 	}
 	b.end()
-	current := t.branch == b
+	current, answered := r.targets[i].branch == b, r.targets[i].answered
 	switch {
 	case status < 300:
 		r.forgetEarly(b)
-		if other := t.branch; !current && other != nil && !other.over {
+		if other := r.targets[i].branch; !current && other != nil && !other.over {
 			other.client.Cancel(`SIP;cause=200;text="Call completed elsewhere"`)
 		}
 		r.settle(i, status, m)
 		return
 	case !current || r.fork.attempts[i].stage == ended: // another way has been taken since, or a 2xx was quicker
 		return
-	case failsOver(status) && !t.answered && !r.fork.stopped && r.advance(i):
+	case r.follow(b, m):
+		return
+	case failsOver(status, r.isPhone(i)) && !answered && !r.fork.stopped && r.advance(i):
 		return
 	}
-	if t.answer == nil {
+	if t := &r.targets[i]; t.answer == nil {
 		t.answer = m.Clone()
 	}
 	r.dropped(b, status)
 	r.settle(i, status, nil)
+}
+
+// isPhone reports whether a target is a phone of one of our lines, at the last of its addresses.
+func (r *relay) isPhone(i int) bool {
+	t := &r.targets[i]
+	return r.located && t.way.server == nil && len(t.resolve) == 0
 }
 
 func (r *relay) provisional(b *branch, m *sip.Message) {

@@ -36,7 +36,10 @@ type orders struct {
 	forward bool  // the response at hand goes upstream
 	cancel  []int // attempts to cancel
 	start   []int // attempts to start
-	finish  bool  // all is over: the best response goes upstream
+	// instead: they take the place of the attempt replaced, beside others that go on.
+	instead  bool
+	replaced int
+	finish   bool // all is over: the best response goes upstream
 }
 
 // begin starts the first group.
@@ -102,6 +105,21 @@ func (f *fork) onFinal(i, status int) (o orders) {
 	}
 	if o.finish {
 		f.answered = status
+	}
+	return o
+}
+
+// onRedirect ends an attempt whose place the targets from number first on have taken: §16.7 item 4. status is that of what
+// is left of its response; 0: nothing is. The best of the new ones start at once, beside what still rings.
+func (f *fork) onRedirect(i, status, first int) (o orders) {
+	if first == len(f.attempts) {
+		return f.onFinal(i, status)
+	}
+	f.attempts[i].stage, f.attempts[i].status = ended, status
+	o.instead, o.replaced = true, i
+	for n := first; n < len(f.attempts) && f.attempts[n].group == f.attempts[first].group; n++ {
+		f.attempts[n].stage = running
+		o.start = append(o.start, n)
 	}
 	return o
 }
@@ -194,13 +212,10 @@ func rank(status int) int {
 }
 
 // failsOver reports whether a status says that the target could not be reached this way rather than that it has answered:
-// the next address or flow of the same target is tried (RFC 3263 §4.3, RFC 5626 §7 for 430).
-func failsOver(status int) bool {
-	switch status {
-	case 408, 430, 503:
-		return true
-	}
-	return false
+// the next address or flow of the same target is tried. Of a phone with several flows a 503 is its answer, like any other
+// but 408 and 430 (RFC 5626 §7); of a server it leads to the next address (RFC 3263 §4.3).
+func failsOver(status int, phone bool) bool {
+	return status == 408 || status == 430 || status == 503 && !phone
 }
 
 // share is the Max-Breadth of each of n parallel branches: RFC 5393 §5.3.3. 0: it is not enough.

@@ -131,6 +131,19 @@ func (k *Key) looped(m *sip.Message, now uint64) bool {
 	return false
 }
 
+// returned reports whether this proxy has sent the request on before, as its seal in a Via below the top one says.
+func (k *Key) returned(m *sip.Message) bool {
+	e := m.Elements(sip.HVia)
+	for e.Next(); e.Next(); {
+		if via, err := e.Via(); err == nil {
+			if _, ok := k.made(via.Branch, m.CallID()); ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 const (
 	flowTokenLen = 29
 	maxToken     = 64

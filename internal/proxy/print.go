@@ -25,7 +25,7 @@ type copyOf struct {
 func (p *Proxy) appendCopy(dst []byte, s *scratch, x *copyOf) []byte {
 	e := sip.Forward{Via: x.out.Via(), Branch: x.branch, ViaParams: x.params, Pop: x.c.pop, PopLast: x.c.popLast,
 		URI: x.w.uri, Routes: x.w.routes, MaxBreadth: x.breadth, Omit: x.omit}
-	if e.URI == nil && x.c.popLast {
+	if e.URI == nil && x.c.rewritten {
 		e.URI = x.c.uri
 	}
 	s.lines = s.lines[:0]
@@ -58,7 +58,7 @@ func (p *Proxy) appendRecordRoutes(dst []byte, x *copyOf) []byte {
 	if x.w.needsFlow(x.out) || x.c.has && x.c.next == nil && x.w.uri == nil {
 		outFlow = x.out.AppendToken(outToken[:0])
 	}
-	secure := x.c.target.Scheme == sip.SchemeSIPS
+	secure := x.c.secure()
 	if inFlow == nil && outFlow == nil && in.Kind() == out.Kind() && in.SentBy() == out.SentBy() {
 		return p.appendMark(append(dst, "Record-Route: "...), in, nil, x.m.CallID(), secure, "")
 	}
@@ -68,6 +68,8 @@ func (p *Proxy) appendRecordRoutes(dst []byte, x *copyOf) []byte {
 
 // appendPath: RFC 3327 §5.2; "ob" tells the registrar that the flow is kept (RFC 5626 §5.1), which only the first proxy
 // may say.
+//
+// Deviation: also for phones that do not say Supported: path. Without it nobody could reach them behind a NAT.
 func (p *Proxy) appendPath(dst []byte, x *copyOf) []byte {
 	var room [flowTokenLen]byte
 	ob := ";ob"

@@ -21,8 +21,7 @@
 // the dialog. Both carry a hash with a key that only this server knows, so that nobody can use it as an open relay with
 // a Route of his own making.
 //
-// RFCs: 3261 §8.3, §16, §16.11, 3263 §4.3, 3327, 3581, 4320, 5393, 5626 §5.3, 6026 §7.3, 6228. Not implemented: recursion on
-// 3xx (§16.7 item 4, which is optional), maddr of a Request-URI (§16.4).
+// RFCs: 3261 §8.3, §16, §16.11, 3263 §4.3, 3327, 3581, 4320, 5393, 5626 §5.3, 6026 §7.3, 6228.
 package proxy
 
 import (
@@ -112,6 +111,7 @@ type Proxy struct {
 	Config
 	Stats Stats
 
+	moved   moved
 	buffers sync.Pool // of *scratch
 	ctx     context.Context
 	cancel  context.CancelFunc

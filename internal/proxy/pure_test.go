@@ -47,6 +47,7 @@ func TestBest(t *testing.T) {
 func TestPermissionFor(t *testing.T) {
 	ours, configured, foreign := destination{tenant: &directory.Tenant{}}, destination{set: &nexthop.Set{}}, destination{}
 	prefixed := destination{tenant: &directory.Tenant{}, set: &nexthop.Set{}}
+	onward := destination{set: &nexthop.Set{}, onRoute: true}
 	for _, c := range []struct {
 		name    string
 		vouched bool
@@ -66,6 +67,8 @@ func TestPermissionFor(t *testing.T) {
 		{"inside a dialog, to a number with a prefix", true, "", prefixed, false, granted},
 		{"stranger along a Route, to a line", false, "sip:x", ours, false, wanted},
 		{"stranger along a Route, to a configured domain", false, "sip:x", configured, false, wanted},
+		{"stranger along a Route, to the next hop of the domain", false, "sip:h", onward, false, granted},
+		{"line along a Route, to the next hop of the domain", false, "sip:h", onward, true, wanted},
 		{"inside a dialog, to a foreign domain", true, "", foreign, false, granted},
 		{"inside a dialog, along a Route", true, "sip:x", foreign, true, granted},
 	} {
@@ -76,6 +79,24 @@ func TestPermissionFor(t *testing.T) {
 		if got := permissionFor(&course, c.d, c.claims); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
+	}
+}
+
+func TestIsSameHop(t *testing.T) {
+	for _, c := range []struct {
+		route, hop string
+		want       bool
+	}{
+		{"sip:192.0.2.9:5060;lr", "sip:192.0.2.9", true}, {"sip:HOME.example;lr", "sip:home.example:5060", true},
+		{"sip:192.0.2.9:5061;lr", "sip:192.0.2.9", false}, {"sip:192.0.2.8;lr", "sip:192.0.2.9", false},
+		{"sips:192.0.2.9;lr", "sip:192.0.2.9", false}, {"sip:192.0.2.9;maddr=192.0.2.8;lr", "sip:192.0.2.9", false}, {"tel:1", "sip:1", false},
+	} {
+		if got := isSameHop([]byte(c.route), []byte(c.hop)); got != c.want {
+			t.Errorf("%s and %s: %v", c.route, c.hop, got)
+		}
+	}
+	if isSameHop(nil, []byte("sip:h")) {
+		t.Error("no Route leads nowhere")
 	}
 }
 
@@ -124,7 +145,7 @@ func (s *simulation) obey(what string, o orders) {
 			s.fault("starts %d again", i)
 		case s.accepted > 0 || s.f.cancelled:
 			s.fault("starts %d when all is decided", i)
-		case len(s.running) > 0 && s.f.attempts[i].group != s.groupRunning():
+		case !o.instead && len(s.running) > 0 && s.f.attempts[i].group != s.groupRunning():
 			s.fault("starts %d beside another group", i)
 		}
 		s.started[i], s.running[i] = true, true
@@ -156,7 +177,22 @@ func (s *simulation) step(r *rand.Rand) {
 	}
 	slices.Sort(running)
 	i := running[r.IntN(len(running))]
-	switch r.IntN(6) {
+	switch r.IntN(7) {
+	case 6: // a redirection to some new targets, one group or two
+		if s.f.stopped || len(s.f.attempts) > 20 {
+			return
+		}
+		first, group := len(s.f.attempts), 100+len(s.f.attempts)
+		for n := r.IntN(4); n > 0; n-- {
+			group += r.IntN(2)
+			s.f.attempts = append(s.f.attempts, attempt{group: group})
+		}
+		delete(s.running, i)
+		o := s.f.onRedirect(i, 302*r.IntN(2), first)
+		if o.forward || len(o.cancel) > 0 || first < len(s.f.attempts) && len(o.start) == 0 {
+			s.fault("a redirection of %d to %d more", i, len(s.f.attempts)-first)
+		}
+		s.obey(fmt.Sprint(i, " redirected"), o)
 	case 0:
 		o := s.f.onProvisional(i)
 		if o.forward != (s.accepted == 0) {

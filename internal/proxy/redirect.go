@@ -20,7 +20,7 @@ func (p *Proxy) HandleRedirect(f *transport.Flow, m *sip.Message) {
 		p.reply(nil, f, m, refusal{status: 200})
 		return
 	}
-	c, no := p.read(m)
+	c, no := p.read(f, m)
 	if no.status != 0 {
 		p.reply(nil, f, m, no)
 		return
@@ -39,7 +39,7 @@ func (p *Proxy) HandleRedirect(f *transport.Flow, m *sip.Message) {
 		no = refusal{status: 404}
 	case d.tenant != nil && d.set != nil && !c.vouched && !p.Door.Knows(f, m):
 		no = refusal{status: 403}
-	case !c.vouched && p.claimsToBeOurs(m) && !p.Door.Knows(f, m):
+	case p.mustProve(m, &c, d) && !p.Door.Knows(f, m):
 		no = refusal{status: 403}
 	}
 	if no.status == 0 {

@@ -20,7 +20,7 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 		return
 	}
 	m = m.Clone() // whatever comes of it needs it until the last response
-	c, no := p.read(m)
+	c, no := p.read(f, m)
 	if no.status == 0 && p.ours(&c) {
 		no = own(m)
 	}
@@ -53,7 +53,7 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 // HandleACK sends the ACK for a 2xx on: RFC 3261 §16.11 tells how, for there is no transaction. It is never refused; what
 // may not pass is dropped.
 func (p *Proxy) HandleACK(f *transport.Flow, m *sip.Message) {
-	c, no := p.read(m)
+	c, no := p.read(f, m)
 	if no.status != 0 || p.ours(&c) {
 		return
 	}
@@ -86,7 +86,7 @@ func (p *Proxy) permitted(tx *transaction.Server, f *transport.Flow, m *sip.Mess
 		}
 		return true
 	}
-	return permissionFor(c, d, !c.vouched && p.claimsToBeOurs(m)) == granted || p.Door.Identify(tx, f, m)
+	return permissionFor(c, d, p.mustProve(m, c, d)) == granted || p.Door.Identify(tx, f, m)
 }
 
 // trying: RFC 3261 §16.2: 100 at once, so that the client stops sending the INVITE again.
@@ -115,7 +115,6 @@ type pending struct {
 	m       *sip.Message // a copy of the request
 	c       course
 	breadth int  // incoming Max-Breadth
-	share   int  // of each branch that is running
 	located bool // the targets are bindings
 	// patience is how long a server of a set may be silent before another one is tried (nexthop.Set); 0: there is no set.
 	patience time.Duration
@@ -124,11 +123,17 @@ type pending struct {
 	targets []target
 	early   []early // dialogs that provisional responses have begun
 	reason  string  // of the client's CANCEL
+
+	visited  [][]byte // the target set, once a redirection has been followed
+	followed int      // contacts of redirections
 }
 
 // target is one user agent and the ways that lead to it, beside the attempt of the same number in the fork.
 type target struct {
-	ways     []way
+	all      []way
+	ways     []way              // of all, those that have not been tried
+	breadth  int                // Max-Breadth
+	recalled *way               // that was redirected here by an earlier answer; nil: none was
 	uri      []byte             // the URI whose addresses are next
 	resolve  []transport.Target // and these addresses
 	last     transport.Target   // in use; the zero value for a flow
@@ -278,8 +283,26 @@ func (r *relay) aim(d destination) refusal {
 		return no
 	}
 	r.located = true
-	agents := location.Targets(bindings)
-	q, group := uint16(1001), -1
+	group := r.addAgents(location.Targets(bindings), static, 0)
+	if len(r.targets) == 0 { // contacts that no request can be sent to
+		return refusal{status: 480}
+	}
+	// RFC 5393 §5.3.3: not enough for the largest parallel fork.
+	counts := make([]int, group+1)
+	for _, a := range r.fork.attempts {
+		if counts[a.group]++; share(r.breadth, counts[a.group]) < 1 {
+			return refusal{status: 440}
+		}
+	}
+	return refusal{}
+}
+
+// addAgents adds the user agents of a line: those of one q in one group, the first of which is given. It returns the last.
+func (r *relay) addAgents(agents []location.Target, static []way, group int) int {
+	q := uint16(1000)
+	if len(static) == 0 && len(agents) > 0 {
+		q = agents[0][0].Q
+	}
 	add := func(ways []way) {
 		if ways[0].q != q {
 			q = ways[0].q
@@ -298,14 +321,7 @@ func (r *relay) aim(d destination) refusal {
 		}
 		add(ways)
 	}
-	// RFC 5393 §5.3.3: not enough for the largest parallel fork.
-	counts := make([]int, group+1)
-	for _, a := range r.fork.attempts {
-		if counts[a.group]++; share(r.breadth, counts[a.group]) < 1 {
-			return refusal{status: 440}
-		}
-	}
-	return refusal{}
+	return group
 }
 
 // unreachable is the status of a target without a way: a line's phone that is not there now, or a domain that has no
@@ -318,7 +334,7 @@ func (r *relay) unreachable() int {
 }
 
 func (r *relay) add(ways []way, group int) {
-	r.targets = append(r.targets, target{ways: ways})
+	r.targets = append(r.targets, target{all: ways, ways: ways})
 	r.fork.attempts = append(r.fork.attempts, attempt{group: group})
 }
 
@@ -330,11 +346,15 @@ func (r *relay) carryOut(o orders, m *sip.Message) {
 	for _, i := range o.cancel {
 		r.cancel(i)
 	}
-	if len(o.start) > 0 {
-		r.share = share(r.breadth, len(o.start))
+	breadth := r.breadth
+	if o.instead {
+		breadth = r.targets[o.replaced].breadth
 	}
 	for _, i := range o.start {
-		if !r.advance(i) {
+		r.targets[i].breadth = share(breadth, len(o.start))
+	}
+	for _, i := range o.start {
+		if !r.recall(i) && !r.advance(i) {
 			r.settle(i, r.unreachable(), nil)
 		}
 	}
@@ -345,6 +365,7 @@ func (r *relay) carryOut(o orders, m *sip.Message) {
 
 // settle gives an attempt its final status.
 func (r *relay) settle(i, status int, m *sip.Message) {
+	r.misled(i, status)
 	r.carryOut(r.fork.onFinal(i, status), m)
 }
 

@@ -77,14 +77,45 @@ func TestRecordRouteTwiceOnTransportChange(t *testing.T) {
 	})
 }
 
-// Failover: the best flow of an agent answers 503, the other is silent: 64*T1 later nobody is left (RFC 3263 §4.3).
+// RFC 3263 §4.3: of the addresses of a name the next one is tried when one answers 503 or is silent; what is best of their
+// answers goes back.
+func TestNextAddressOfAName(t *testing.T) {
+	inOffice(t, setup{}, func(o *office) {
+		o.names["far.example"] = []netip.Addr{o.phones[0].addr.Addr(), o.phones[1].addr.Addr(), o.phones[2].addr.Addr()}
+		o.caller.send(at(us), o.caller.request("INVITE", "sip:x@far.example", "1"))
+		left := map[*ua]bool{o.phones[0]: true, o.phones[1]: true, o.phones[2]: true}
+		next := func() (*ua, *sip.Message) { // in whatever order the resolver gives them
+			for range 400 {
+				for u := range left {
+					if m := u.next(10 * time.Millisecond); m != nil && m.Method() == sip.INVITE {
+						delete(left, u)
+						return u, m
+					}
+				}
+			}
+			t.Fatal("nobody was rung")
+			return nil, nil
+		}
+		for range 2 {
+			u, in := next()
+			u.reply(in, 503)
+			u.ackTo(t)
+		}
+		u, in := next()
+		u.reply(in, 200)
+		o.caller.ack(o.caller.expect("200 "), "", "1", at(us))
+		u.expect("ACK ")
+	})
+}
+
+// Failover: the best flow of an agent is no good, the other is silent: 64*T1 later nobody is left (RFC 5626 §7).
 func TestFailover(t *testing.T) {
 	inOffice(t, setup{hops: map[string]string{"far.example": "sip:192.0.2.11"}}, func(o *office) {
 		o.proxy.bind("101", location.Binding{Contact: "sip:a@192.0.2.77", Instance: "i", RegID: 1}) // nobody is there
 		<-time.After(time.Second)
 		o.proxy.bind("101", location.Binding{Contact: contact(o.phones[0]), Instance: "i", RegID: 2})
 		o.invite("1")
-		o.phones[0].reply(o.phones[0].expect("INVITE "), 503)
+		o.phones[0].reply(o.phones[0].expect("INVITE "), 430)
 		o.phones[0].ackTo(t)
 		o.fail(o.caller.expect("408 "), "1") // 64*T1 later
 	})

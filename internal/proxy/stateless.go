@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 
 	"dialtone/internal/location"
@@ -18,7 +19,7 @@ func (p *Proxy) HandleStateless(f *transport.Flow, m *sip.Message) {
 	if m.Method() == sip.ACK && p.isOurAnswer(m) {
 		return // §8.2.7: the answer that it is for was ours
 	}
-	c, no := p.read(m)
+	c, no := p.read(f, m)
 	if no.status == 0 && p.ours(&c) {
 		no = own(m)
 	}
@@ -47,7 +48,7 @@ func (p *Proxy) passes(f *transport.Flow, m *sip.Message, c *course, d destinati
 	if m.Method() == sip.REGISTER { // the claim of a REGISTER is judged by its registrar
 		return registersAt(c, d) || c.vouched || p.Door.Knows(f, m)
 	}
-	return permissionFor(c, d, !c.vouched && p.claimsToBeOurs(m)) == granted || p.Door.Knows(f, m)
+	return permissionFor(c, d, p.mustProve(m, c, d)) == granted || p.Door.Knows(f, m)
 }
 
 // pass sends a request on without a transaction: anything on a stateless listener, and the ACK for a 2xx on others.
@@ -62,8 +63,12 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	if c.next == nil && !c.has && d.tenant != nil {
 		var no refusal
 		s.bindings, s.ways, no = p.located(s.bindings[:0], s.ways[:0], d, &c.target)
-		if no.status != 0 {
+		s.bindings = slices.DeleteFunc(s.bindings, func(b location.Binding) bool { return !b.IsSIP() })
+		switch {
+		case no.status != 0:
 			return no
+		case len(s.bindings) == 0 && len(s.ways) == 0:
+			return refusal{status: 480}
 		}
 		w = steadyChoice(id, s.bindings, s.ways)
 	}
@@ -171,7 +176,8 @@ func (p *Proxy) steadyFlow(c *course, w *way, in *transport.Flow) (out *transpor
 	if f := p.boundFlow(c, w); f != nil {
 		return f, nil
 	}
-	u, err := sip.ParseURI(w.hop)
+	hop = c.secured(w.hop)
+	u, err := sip.ParseURI(hop)
 	if err != nil || !u.IsSIP() {
 		return nil, nil
 	}
@@ -185,7 +191,7 @@ func (p *Proxy) steadyFlow(c *course, w *way, in *transport.Flow) (out *transpor
 	named := u // a copy: u stays off the heap
 	targets, known := p.Steady.Known(&named)
 	if !known {
-		return nil, w.hop
+		return nil, hop
 	}
 	for _, t := range targets {
 		t.Role = in.Role()
@@ -201,7 +207,7 @@ func (p *Proxy) steadyFlow(c *course, w *way, in *transport.Flow) (out *transpor
 func (p *Proxy) boundFlow(c *course, w *way) *transport.Flow {
 	if c.has && c.next == nil && w.uri == nil {
 		token := c.flow // a copy, lest every course moves to the heap
-		if f, err := p.Network.Flow(token[:]); err == nil {
+		if f, err := p.Network.Flow(token[:]); err == nil && (f.Secure() || !c.secure()) {
 			return f
 		}
 	}
@@ -215,7 +221,7 @@ func (p *Proxy) boundFlow(c *course, w *way) *transport.Flow {
 func (p *Proxy) passLater(f *transport.Flow, m *sip.Message, hop string) refusal {
 	kept := m.Clone()
 	asked := p.lookup(p.Steady, hop, func(targets []transport.Target) {
-		c, no := p.read(kept)
+		c, no := p.read(f, kept)
 		if no.status != 0 || len(targets) == 0 {
 			p.reply(nil, f, kept, refusal{status: 502})
 			return

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dialtone/internal/directory"
 	"dialtone/internal/location"
 	"dialtone/internal/network"
 	"dialtone/internal/sip"
@@ -296,6 +297,31 @@ func TestCallsThroughTwoProxiesWithLoss(t *testing.T) {
 	for mode, loss := range map[string]float64{"proxy": 0.1, "stateless": 0.03} {
 		t.Run(mode, func(t *testing.T) {
 			callThroughTwoProxies(t, mode, network.Conditions{Loss: loss, Delay: 5 * time.Millisecond}, 100)
+		})
+	}
+}
+
+// A contact that is no SIP URI is told by a redirect server, and used by nobody else: RFC 3261 §16.5.
+func TestContactThatIsNotSIP(t *testing.T) {
+	for _, mode := range []string{"proxy", "stateless", "redirect"} {
+		inOffice(t, setup{mode: mode}, func(o *office) {
+			o.proxy.bind("101", location.Binding{Contact: "mailto:bob@" + domain, Q: 500,
+				Flow: location.Flow{Transport: directory.UDP, Local: at(us), Remote: o.phones[0].addr}})
+			o.invite("1")
+			res := o.caller.next(time.Second)
+			for res != nil && res.Status() == 100 {
+				res = o.caller.next(time.Second)
+			}
+			want, contact := 480, ""
+			if mode == "redirect" {
+				want, contact = 302, "<mailto:bob@"+domain+">;q=0.500;expires=3600"
+			}
+			if res == nil || res.Status() != want || header(res, sip.HContact) != contact {
+				t.Errorf("%s: %v, want %d", mode, res, want)
+				return
+			}
+			o.fail(res, "1")
+			o.phones[0].silent(time.Second)
 		})
 	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"time"
 	"unsafe"
 
@@ -31,10 +32,16 @@ type destination struct {
 	tenant *directory.Tenant // whose location service answers; nil: foreign
 	// set has the servers that take the request: for its domain, or, with a tenant, for its user part, which is no line.
 	set *nexthop.Set
+	// onRoute: the Route that is left leads to one of them, as the Service-Route of a phone behind us does (RFC 3608): no
+	// relaying, for it would have gone there anyway.
+	onRoute bool
 }
 
 // destinationOf: RFC 3261 §16.5. A Route that is left decides before the domain does.
 func (p *Proxy) destinationOf(c *course) destination {
+	if c.fixed { // §16.5: the Request-URI is the only target
+		return destination{}
+	}
 	s := p.Directory.Snapshot()
 	if c.target.Scheme == sip.SchemeTel { // names no domain
 		return p.within(s, s.TenantByName(directory.DefaultTenant), c)
@@ -43,12 +50,37 @@ func (p *Proxy) destinationOf(c *course) destination {
 		return p.within(s, t, c)
 	}
 	if set := p.setFor(c); set != nil { // also for a name of this host: it is what clients call the servers behind
-		return destination{set: set}
+		return destination{set: set, onRoute: isIn(set, c.next)}
 	}
 	if p.isMine(c) {
 		return p.within(s, s.TenantByName(directory.DefaultTenant), c)
 	}
 	return destination{}
+}
+
+// isElsewhere reports whether the servers of a set have the domain of a request.
+func (d destination) isElsewhere() bool { return d.tenant == nil && d.set != nil }
+
+// isIn reports whether a Route leads to a server of a set.
+func isIn(set *nexthop.Set, route []byte) bool {
+	return route != nil && set.Any(func(uri string) bool { return isSameHop(route, raw(uri)) })
+}
+
+// isSameHop reports whether two URIs lead to the same server.
+func isSameHop(a, b []byte) bool {
+	if a == nil {
+		return false
+	}
+	u, err := sip.ParseURI(a)
+	v, errV := sip.ParseURI(b)
+	port := func(u *sip.URI) uint16 { return cmp.Or(u.Port, transport.UDP.DefaultPort()) }
+	return err == nil && errV == nil && u.Scheme == v.Scheme && sip.EqualFold(u.Host, text(v.Host)) && port(&u) == port(&v) && !hasMaddr(&u)
+}
+
+// Routed reports whether a next hop is configured for the domain of a request.
+func (p *Proxy) Routed(m *sip.Message) bool {
+	u, err := m.URI()
+	return err == nil && p.destinationOf(&course{target: u, fixed: hasMaddr(&u)}).isElsewhere()
 }
 
 // claimsToBeOurs reports whether a request says that it is from one of our lines.
@@ -69,6 +101,15 @@ func (p *Proxy) claimsToBeOurs(m *sip.Message) bool {
 	return p.isOwn(&from.URI) || p.isHere(&from.URI)
 }
 
+// mustProve reports whether the sender of a request has to prove who he is: he says that he is one of our lines. What has
+// passed here before, and comes back to one of our lines because somebody on its way has forwarded it, was asked then.
+func (p *Proxy) mustProve(m *sip.Message, c *course, d destination) bool {
+	if c.vouched || !p.claimsToBeOurs(m) {
+		return false
+	}
+	return d.tenant == nil || c.next != nil || !p.Key.returned(m)
+}
+
 // permission is what a request needs to be sent on.
 type permission uint8
 
@@ -83,6 +124,8 @@ const (
 func permissionFor(c *course, d destination, claimsOurs bool) permission {
 	switch {
 	case c.vouched:
+		return granted
+	case d.onRoute && !claimsOurs:
 		return granted
 	case c.next != nil, d.tenant == nil && d.set == nil:
 		return wanted
@@ -146,7 +189,7 @@ func secureOnly(bindings []location.Binding) []location.Binding {
 
 // wayTo is the way to a binding.
 func wayTo(b *location.Binding) way {
-	w := way{uri: raw(b.Contact), q: b.Q, flow: b.Flow, bound: true, expires: b.Expires}
+	w := way{uri: raw(b.Contact), q: b.Q, flow: b.Flow, bound: b.Flow.Leads(), expires: b.Expires}
 	if i := bytes.IndexByte(w.uri, '?'); i >= 0 {
 		w.uri = w.uri[:i] // RFC 3261 §19.1.5: no headers in a Request-URI
 	}
