@@ -18,7 +18,7 @@ import (
 var payloads = map[string]string{"pcmu": "0", "pcma": "8", "g722": "9"}
 
 // compose makes the body of a message to send.
-func (w *party) compose(text string) (contentType string, body []byte) {
+func (w *dialogue) compose(text string) (contentType string, body []byte) {
 	kind, rest, _ := strings.Cut(text, " ")
 	switch kind {
 	case "dtmf":
@@ -32,7 +32,7 @@ func (w *party) compose(text string) (contentType string, body []byte) {
 	if slices.Contains(words, "same") {
 		return "application/sdp", w.described
 	}
-	host, port, direction := w.addr.Addr().String(), "40000", ""
+	host, port, direction := w.party.addr.Addr().String(), "40000", ""
 	var codecs []string
 	video := false
 	for _, word := range words {
@@ -54,7 +54,7 @@ func (w *party) compose(text string) (contentType string, body []byte) {
 	}
 	w.version++
 	b := fmt.Sprintf("v=0\r\no=- 7 %d IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio %s RTP/AVP %s 101\r\n"+
-		"a=rtpmap:101 telephone-event/8000\r\n%s", w.version, w.addr.Addr(), host, port, strings.Join(codecs, " "), direction)
+		"a=rtpmap:101 telephone-event/8000\r\n%s", w.version, w.party.addr.Addr(), host, port, strings.Join(codecs, " "), direction)
 	if video {
 		b += "m=video 40010 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n" + direction
 	}
@@ -63,7 +63,7 @@ func (w *party) compose(text string) (contentType string, body []byte) {
 }
 
 // check compares a received body; "" is right.
-func (w *party) check(text, contentType string, body []byte) string {
+func (w *dialogue) check(text, contentType string, body []byte) string {
 	kind, rest, _ := strings.Cut(text, " ")
 	switch kind {
 	case "any":
@@ -112,7 +112,7 @@ func (w *party) check(text, contentType string, body []byte) string {
 	if got := d.Direction(0).String(); got != direction {
 		return "direction " + got
 	}
-	if a := d.Address(0); a.Addr() != w.player.world.Exchange.Addr() || a.Port() == 0 {
+	if a := d.Address(0); a.Addr() != w.party.player.world.Exchange.Addr() || a.Port() == 0 {
 		return "media at " + a.String()
 	}
 	if len(codecs) > 0 && !slices.Equal(slices.DeleteFunc(slices.Clone(d.Media[0].Formats), func(f string) bool { return f == "101" }), codecs) {

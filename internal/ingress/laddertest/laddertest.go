@@ -29,6 +29,9 @@
 // for anything; "Name: -" is a header that is left out, or must not be there. {name} stands for a value that was captured by an
 // expectation of the same form.
 //
+// "alice/2" is alice in another dialog, which lives beside her first; "via ADDRESS" sends a new request, and what follows
+// in its dialog, elsewhere than to her server.
+//
 // "alice calls bob" stands for the messages of an ordinary call up to the ACK, "alice leaves bob" for those of its end.
 // "wait D" lets time pass; "hangup alice" closes her stream; "forget alice" throws away
 // what she has heard; "record CAUSE" names the record of the next call that has ended. Everything that is not
@@ -52,17 +55,6 @@ import (
 	"dialtone/internal/network"
 )
 
-// World is what a call flow is played in.
-type World struct {
-	Network  *network.Memory
-	Exchange netip.AddrPort // where the parties send to
-	// Parties by name: "101@192.0.2.11:5060" is user and address; with "tcp:" in front the party opens a stream to the
-	// exchange when it speaks for the first time. Their passwords are "secret-" and the user.
-	Parties map[string]string
-	// Records are the causes of the calls that have ended so far, in the order of their ends.
-	Records func() []string
-}
-
 // Player plays lines.
 type Player struct {
 	t       testing.TB
@@ -71,27 +63,26 @@ type Player struct {
 	hosts   map[netip.Addr]*network.Host
 	vars    map[string]string
 	records int // that were named
+	sent    map[string]carried
 	where   string
 }
 
 // New opens the parties' sockets.
 func New(t testing.TB, w World) *Player {
 	t.Helper()
-	p := &Player{t: t, world: w, parties: map[string]*party{}, hosts: map[netip.Addr]*network.Host{}, vars: map[string]string{}}
+	p := &Player{t: t, world: w, parties: map[string]*party{}, hosts: map[netip.Addr]*network.Host{}, vars: map[string]string{}, sent: map[string]carried{}}
 	for _, name := range slices.Sorted(maps.Keys(w.Parties)) { // in order: what arrives at one instant is ordered by sender
-		place := w.Parties[name]
-		place, isTCP := strings.CutPrefix(place, "tcp:")
-		user, address, _ := strings.Cut(place, "@")
-		addr, err := netip.ParseAddrPort(address)
+		place, err := w.place(w.Parties[name])
 		if err != nil {
 			t.Fatalf("party %s: %v", name, err)
 		}
-		if p.hosts[addr.Addr()] == nil {
-			p.hosts[addr.Addr()] = w.Network.Host(addr.Addr())
+		host := place.addr.Addr()
+		if p.hosts[host] == nil {
+			p.hosts[host] = w.Network.Host(host)
 		}
-		p.parties[name] = newParty(p, name, user, addr)
-		if !isTCP {
-			p.parties[name].bind(p.hosts[addr.Addr()])
+		p.parties[name] = newParty(p, name, place)
+		if !place.stream {
+			p.parties[name].bind(p.hosts[host])
 		}
 	}
 	return p
@@ -116,29 +107,12 @@ func (p *Player) Finish() {
 			p.t.Errorf("nobody expected, at %s:\n%s", party.name, r.Bytes())
 		}
 	}
+	if p.world.Records == nil {
+		return
+	}
 	if all := p.world.Records(); len(all) != p.records {
 		p.t.Errorf("records %q, but the ladder names %d", all, p.records)
 	}
-}
-
-// usual are the flows with a name: party <a>, party <b>, and the number of <b>.
-var usual = map[string]string{
-	"calls": `
-<a> -> INVITE <user> (offer)
-<b> <- INVITE (offer)
-<b> -> 180
-<a> <- 180
-<b> -> 200 (answer)
-<b> <- ACK
-<a> <- 200 (answer)
-<a> -> ACK
-`,
-	"leaves": `
-<a> -> BYE
-<a> <- 200
-<b> <- BYE
-<b> -> 200
-`,
 }
 
 // line is one line of a ladder with the headers below it.
@@ -223,16 +197,21 @@ func (p *Player) step(l *line) {
 		p.record(strings.TrimSpace(strings.TrimPrefix(l.text, "record")))
 		return
 	}
-	who := p.parties[words[0]]
-	if who == nil || len(words) < 3 {
+	name, dialog, _ := strings.Cut(words[0], "/")
+	party := p.parties[name]
+	if party == nil || len(words) < 2 {
 		p.t.Fatalf("%s: no such party, or no message", p.where)
 	}
-	if flow := usual[words[1]]; flow != "" && p.parties[words[2]] != nil {
+	if flow := p.usual(party, words); flow != "" {
 		where := p.where
-		p.Play(where, strings.NewReplacer("<a>", words[0], "<b>", words[2], "<user>", p.parties[words[2]].user).Replace(flow))
+		p.Play(where, withHeaders(flow, l.headers))
 		p.where = where
 		return
 	}
+	if len(words) < 3 {
+		p.t.Fatalf("%s: no message", p.where)
+	}
+	who := party.dialogue(dialog)
 	m, err := p.parseMove(l)
 	if err != nil {
 		p.t.Fatalf("%s: %v", p.where, err)
@@ -247,6 +226,17 @@ func (p *Player) step(l *line) {
 	default:
 		p.t.Fatalf("%s: neither -> nor <-", p.where)
 	}
+}
+
+// uri is what a target stands for: a URI, user@domain, or a number of the exchange.
+func (p *Player) uri(target string) string {
+	switch {
+	case strings.HasPrefix(target, "sip") || strings.HasPrefix(target, "tel:") || strings.HasPrefix(target, "urn:"):
+		return target
+	case strings.Contains(target, "@"):
+		return "sip:" + target
+	}
+	return "sip:" + target + "@" + p.world.Exchange.Addr().String()
 }
 
 func (p *Player) record(want string) {
@@ -281,6 +271,7 @@ type move struct {
 	auth    bool
 	nothing bool
 	tag     string
+	via     netip.AddrPort // where the dialog goes instead of the party's server
 	times   int
 	within  time.Duration
 	headers []header
@@ -324,6 +315,13 @@ func (p *Player) parseMove(l *line) (*move, error) {
 				return nil, err
 			}
 			m.within = d
+		case w == "via" && i+1 < len(words):
+			i++
+			to, err := netip.ParseAddrPort(words[i])
+			if err != nil {
+				return nil, err
+			}
+			m.via = to
 		case w == "as" && i+1 < len(words):
 			i++
 			m.tag = words[i]

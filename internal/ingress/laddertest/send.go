@@ -1,6 +1,7 @@
 package laddertest
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,8 +11,8 @@ import (
 )
 
 // send sends a message.
-func (w *party) send(m *move) {
-	w.player.t.Helper()
+func (w *dialogue) send(m *move) {
+	w.party.player.t.Helper()
 	var out []byte
 	switch {
 	case m.status > 0:
@@ -19,7 +20,7 @@ func (w *party) send(m *move) {
 	case m.again:
 		if out = w.sent[m.method]; m.merged {
 			old, _ := sip.ParseVia(via(out))
-			out = []byte(strings.Replace(string(out), string(old.Branch), w.fresh("z9hG4bK"), 1))
+			out = []byte(strings.Replace(string(out), string(old.Branch), w.party.fresh("z9hG4bK"), 1))
 			w.remember(out)
 		}
 	default:
@@ -27,11 +28,19 @@ func (w *party) send(m *move) {
 		w.sent[m.method] = out
 	}
 	if out == nil {
-		w.player.failf("there is nothing to send")
+		w.party.player.failf("there is nothing to send")
 		return
 	}
-	if err := w.write(out); err != nil {
-		w.player.failf("send: %v", err)
+	to := w.party.server
+	if w.via.IsValid() {
+		to = w.via
+	}
+	if m.status > 0 && w.party.player.world.Forwards {
+		to = w.requestOf(m).Received
+	}
+	w.party.player.carry(out, m)
+	if err := w.party.write(out, to); err != nil {
+		w.party.player.failf("send: %v", err)
 	}
 }
 
@@ -43,7 +52,7 @@ func via(b []byte) []byte {
 }
 
 // request builds a request: outside a dialog when it has a target, else in the party's dialog.
-func (w *party) request(m *move) []byte {
+func (w *dialogue) request(m *move) []byte {
 	switch m.method {
 	case "CANCEL":
 		return w.print(m, sip.NewCANCEL(w.invite))
@@ -58,13 +67,15 @@ func (w *party) request(m *move) []byte {
 	}
 	uri := w.target
 	if m.target != "" {
-		if uri = m.target; !strings.HasPrefix(uri, "sip") {
-			uri = "sip:" + uri + "@" + w.player.world.Exchange.Addr().String()
-		}
+		uri = w.party.player.uri(m.target)
+		w.via = m.via
 		w.routes, w.remote, w.remoteTag = nil, "<"+uri+">", ""
-		w.local = "<sip:" + w.user + "@" + w.player.world.Exchange.Addr().String() + ">"
+		w.local = "<sip:" + w.party.user + "@" + w.party.domain + ">"
+		if m.method == "REGISTER" && w.party.player.world.Forwards {
+			w.remote = w.local
+		}
 		if !m.auth {
-			w.callID, w.localTag = w.fresh("call"), w.fresh("tag")
+			w.callID, w.localTag = w.party.fresh("call"), w.party.fresh("tag")
 		}
 	}
 	seq := w.seq + 1
@@ -77,8 +88,8 @@ func (w *party) request(m *move) []byte {
 	if methodOf(m.method) == sip.Other {
 		b.Request(m.method, uri)
 	}
-	protocol, parameter := w.transport()
-	b.Via("SIP/2.0/" + protocol + " " + w.addr.String() + ";rport;branch=" + w.fresh("z9hG4bK"))
+	protocol, parameter := w.party.transport()
+	b.Via("SIP/2.0/" + protocol + " " + w.party.addr.String() + ";rport;branch=" + w.party.fresh("z9hG4bK"))
 	for _, r := range w.routes {
 		b.Add(sip.HRoute, r)
 	}
@@ -90,8 +101,8 @@ func (w *party) request(m *move) []byte {
 	}
 	b.Add(sip.HCallID, w.callID).Add(sip.HCSeq, cseq(seq, m.method)).Add(sip.HMaxForwards, "70")
 	switch m.method {
-	case "INVITE", "UPDATE", "REGISTER", "SUBSCRIBE", "REFER":
-		b.Add(sip.HContact, "<sip:", w.user, "@", w.addr.String(), parameter, ">")
+	case "INVITE", "UPDATE", "REGISTER", "SUBSCRIBE", "REFER", "NOTIFY":
+		b.Add(sip.HContact, "<sip:", w.party.user, "@", w.party.addr.String(), parameter, ">")
 		b.Add(sip.HAllow, "INVITE, ACK, BYE, CANCEL, UPDATE, PRACK, INFO, OPTIONS")
 	case "PRACK":
 		b.Add(sip.HRAck, w.rseq, " ", strconv.Itoa(int(w.invite.CSeq())), " INVITE")
@@ -110,10 +121,10 @@ func (w *party) request(m *move) []byte {
 }
 
 // remember keeps an INVITE for its ACK.
-func (w *party) remember(out []byte) *sip.Message {
+func (w *dialogue) remember(out []byte) *sip.Message {
 	m := &sip.Message{}
 	if err := m.Parse(slices.Clone(out)); err != nil {
-		w.player.failf("INVITE: %v", err)
+		w.party.player.failf("INVITE: %v", err)
 		return nil
 	}
 	v, _ := m.Via()
@@ -130,37 +141,65 @@ func methodOf(name string) sip.Method {
 	return sip.Other
 }
 
-// authorize answers the last challenge.
-func (w *party) authorize(b *sip.Builder, method, uri string) {
-	from, to := sip.HWWWAuthenticate, sip.HAuthorization
-	if w.challenge == nil {
-		w.player.failf("there was no challenge")
+// authorize answers the challenges of all realms that have been met.
+func (w *dialogue) authorize(b *sip.Builder, method, uri string) {
+	p := w.party
+	if p.challenge != nil {
+		if err := p.challenged(); err != nil {
+			p.player.failf("challenge: %v", err)
+			return
+		}
+	}
+	if len(p.accounts) == 0 {
+		p.player.failf("there was no challenge")
 		return
 	}
-	if w.challenge.Status() == 407 {
-		from, to = sip.HProxyAuthenticate, sip.HProxyAuthorization
+	to := sip.HProxyAuthorization
+	if method == "REGISTER" || !p.player.world.Forwards {
+		to = sip.HAuthorization
 	}
-	var challenges []digest.Challenge
+	for _, realm := range slices.Sorted(maps.Keys(p.accounts)) {
+		b.Add(to, string(p.accounts[realm].Append(nil, method, uri)))
+	}
+}
+
+// challenged takes the challenges of the last 401 or 407, each realm for itself.
+func (w *party) challenged() error {
+	from := sip.HWWWAuthenticate
+	if w.challenge.Status() == 407 {
+		from = sip.HProxyAuthenticate
+	}
+	realms := map[string][]digest.Challenge{}
 	for i := range w.challenge.Len() {
 		if _, value, id := w.challenge.At(i); id == from {
 			if c, err := digest.ParseChallenge(value); err == nil {
-				challenges = append(challenges, c)
+				realms[c.Realm] = append(realms[c.Realm], c)
 			}
 		}
 	}
-	if err := w.account.Challenged(challenges); err != nil {
-		w.player.failf("challenge: %v", err)
-		return
+	w.challenge = nil
+	for realm, challenges := range realms {
+		if w.accounts[realm] == nil {
+			w.accounts[realm] = &digest.Client{Username: w.user, Password: "secret-" + w.user, Realm: realm}
+		}
+		if err := w.accounts[realm].Challenged(challenges); err != nil {
+			return err
+		}
 	}
-	b.Add(to, string(w.account.Append(nil, method, uri)))
+	return nil
+}
+
+// requestOf is the request that a response is for.
+func (w *dialogue) requestOf(m *move) *sip.Message {
+	if m.method != "" {
+		return w.asked[m.method]
+	}
+	return w.last
 }
 
 // response builds a response to the last request, or to the last one of a method.
-func (w *party) response(m *move) []byte {
-	req := w.last
-	if m.method != "" {
-		req = w.asked[m.method]
-	}
+func (w *dialogue) response(m *move) []byte {
+	req := w.requestOf(m)
 	if req == nil {
 		return nil
 	}
@@ -173,10 +212,10 @@ func (w *party) response(m *move) []byte {
 		tag = m.tag
 	}
 	b := sip.NewResponse(req, m.status, "", tag)
-	if m.status > 100 && m.status < 300 && string(req.MethodName()) != "BYE" {
-		_, parameter := w.transport()
+	if m.status > 100 && m.status < 300 && req.Method() != sip.BYE && req.Method() != sip.MESSAGE && req.Method() != sip.CANCEL {
+		_, parameter := w.party.transport()
 		b.Copy(req, sip.HRecordRoute)
-		b.Add(sip.HContact, "<sip:", w.user, "@", w.addr.String(), parameter, ">")
+		b.Add(sip.HContact, "<sip:", w.party.user, "@", w.party.addr.String(), parameter, ">")
 	}
 	if m.hasBody {
 		b.Body(w.compose(m.body))
@@ -186,13 +225,13 @@ func (w *party) response(m *move) []byte {
 }
 
 // print finishes a message with the headers of the ladder in the place of its own.
-func (w *party) print(m *move, b *sip.Builder) []byte {
+func (w *dialogue) print(m *move, b *sip.Builder) []byte {
 	head, body, _ := strings.Cut(string(b.Append(nil)), "\r\n\r\n")
 	lines := strings.Split(head, "\r\n")
 	for _, h := range m.headers {
 		if h.name == "URI" {
 			method, _, _ := strings.Cut(lines[0], " ")
-			lines[0] = method + " " + w.player.fill(h.value) + " SIP/2.0"
+			lines[0] = method + " " + w.party.player.fill(h.value) + " SIP/2.0"
 			continue
 		}
 		add := strings.HasPrefix(h.name, "+")
@@ -201,7 +240,7 @@ func (w *party) print(m *move, b *sip.Builder) []byte {
 			n, _, _ := strings.Cut(l, ":")
 			return strings.EqualFold(n, name)
 		})
-		value := name + ": " + w.player.fill(h.value)
+		value := name + ": " + w.party.player.fill(h.value)
 		switch {
 		case h.value == "-" && at >= 0:
 			lines = slices.Delete(lines, at, at+1)
