@@ -17,9 +17,9 @@ import (
 func behind(t *testing.T, role string) func(c *config.Config) {
 	return func(c *config.Config) {
 		c.SIP.Listen = nil
-		for _, text := range []string{"udp://[::]:5060?role=" + role, "tcp://[::]:5060?role=" + role} {
+		for _, text := range []string{"udp://[::]:5060", "tcp://[::]:5060", "tls://[::]:5061", "ws://[::]:80", "wss://[::]:443"} {
 			var l config.SIPListener
-			if err := l.UnmarshalText([]byte(text)); err != nil {
+			if err := l.UnmarshalText([]byte(text + "?role=" + role)); err != nil {
 				t.Fatal(err)
 			}
 			c.SIP.Listen = append(c.SIP.Listen, l)
@@ -37,7 +37,11 @@ func TestPhonesBehindAProxy(t *testing.T) {
 		{"stateful, callee on TCP", "proxy", transport.UDP, transport.TCP},
 		{"stateful, caller on TCP", "proxy", transport.TCP, transport.UDP},
 		{"stateless", "stateless", transport.UDP, transport.UDP},
+		{"stateful, callee on TLS", "proxy", transport.UDP, transport.TLS},
+		{"stateful, callee on WebSocket", "proxy", transport.TLS, transport.WS},
+		{"stateful, both on secure WebSocket", "proxy", transport.WSS, transport.WSS},
 		{"stateless, both on TCP", "stateless", transport.TCP, transport.TCP},
+		{"stateless, TLS to secure WebSocket", "stateless", transport.TLS, transport.WSS},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inLab(t, Options{Seed: 31, Configure: behind(t, c.role)}, func(t *testing.T, lab *Lab) {
