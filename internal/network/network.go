@@ -16,6 +16,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"time"
 )
 
 // Packet is one datagram of a batch.
@@ -94,4 +95,11 @@ type Network interface {
 	// LocalAddrFor is the local address from which remote is reached: what stands in Via, Contact and SDP when a socket
 	// is bound to the unspecified address.
 	LocalAddrFor(remote netip.Addr) (netip.Addr, error)
+}
+
+// Aged is a PacketConn that knows how long what it has read last had waited in the system's queue. Linux tells; elsewhere
+// nobody does.
+type Aged interface {
+	// Age is that of the last datagram of the last batch, seen from now; for the one who reads. false: it is not known.
+	Age() (time.Duration, bool)
 }

@@ -36,6 +36,7 @@ type udpSocket struct {
 	pc       network.PacketConn
 	flows    [flowCache]atomic.Pointer[Flow]
 	msg      sip.Message
+	backlog  *backlog
 
 	mu      sync.Mutex // guards what is collected
 	collect bool       // the worker is in a batch: what is sent waits for its end
@@ -66,7 +67,7 @@ func (l *Layer) listenUDP(c Listener) error {
 			return err
 		}
 		u.addr = pc.LocalAddr() // the port that 0 became
-		s := &udpSocket{listener: u, pc: pc}
+		s := &udpSocket{listener: u, pc: pc, backlog: newBacklog(pc)}
 		s.out = make([]network.Packet, 0, udpBatch)
 		s.arena = make([]byte, 0, 64<<10)
 		u.sockets = append(u.sockets, s)
@@ -140,7 +141,8 @@ func (s *udpSocket) run() {
 			return
 		}
 		now := time.Now() // of the whole batch
-		if n > 1 {        // a lonely message is answered at once
+		s.backlog.read(n, now)
+		if n > 1 { // a lonely message is answered at once
 			s.begin()
 		}
 		for i := range n {
