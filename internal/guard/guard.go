@@ -44,12 +44,13 @@ const (
 	ReasonFlood                  // over the budget for long: counts bans, not messages
 	ReasonProbe                  // many challenges and never a success: counts bans, not messages
 	ReasonOperator               // banned by hand: counts bans, not messages
+	ReasonOverload               // refused with 503: counted by Overload, not here
 	reasonCount
 )
 
 // String is the label of the metric.
 func (r Reason) String() string {
-	return [...]string{"rate", "ban", "scanner", "password", "flood", "probe", "operator"}[r]
+	return [...]string{"rate", "ban", "scanner", "password", "flood", "probe", "operator", "overload"}[r]
 }
 
 // Config says how much a source may do. Zero fields take the defaults in brackets.

@@ -53,6 +53,7 @@ type Config struct {
 	Transactions *transaction.Layer
 	Proxy        *proxy.Proxy // nil where no listener forwards
 	Metrics      *metrics.Metrics
+	Overload     *guard.Overload     // nil: nothing is refused for want of time
 	Listeners    map[string]Listener // by transport.Flow.Role
 	UserAgent    string              // for Server
 }
@@ -63,11 +64,14 @@ type Ingress struct {
 	answers   sync.Pool    // of *answer
 	abilities string       // the header lines that say what the exchange can do: RFC 3261 §11.2
 	tags      maphash.Seed // of requestTag
+	letters   sync.Pool    // of *[]byte: requests that are written anew
+	shedder   *shedder
 }
 
 // New makes the pipeline.
 func New(c Config) *Ingress {
-	i := &Ingress{Config: c, tags: maphash.MakeSeed()}
+	i := &Ingress{Config: c, tags: maphash.MakeSeed(), shedder: newShedder()}
+	i.letters.New = newLetter
 	i.abilities = "Allow: " + allow + "\r\nAccept: application/sdp\r\nSupported: path, outbound, 100rel, timer\r\nServer: " +
 		c.UserAgent + "\r\n"
 	i.answers.New = func() any { return &answer{out: make([]byte, 0, 1024)} }
@@ -97,6 +101,14 @@ func (i *Ingress) HandleMessage(f *transport.Flow, m *sip.Message) {
 		if ua, ok := m.Header(sip.HUserAgent); ok && i.Guard.Scanned(f.Remote(), ua, m.Arrived) {
 			i.Metrics.GuardBlocked(guard.ReasonScanner.String())
 			return // a scanner learns nothing, not even that somebody is here
+		}
+		if i.Overload != nil {
+			if letter := i.advise(m, m.Arrived); letter != nil {
+				defer i.letters.Put(letter)
+			}
+			if i.shed(f, m, m.Arrived) {
+				return
+			}
 		}
 	}
 	if i.Proxy != nil && i.withoutState(f, m) || m.IsRequest() && i.atOnce(f, m) {

@@ -15,7 +15,7 @@ import (
 const (
 	// receiveBuffer is asked for each datagram socket that is opened with ListenPacket. The receive queue is what bounds
 	// the rate that survives a burst: Kamailio's highest clean rate was set by it at 55 % of a core.
-	receiveBuffer = 4 << 20
+	receiveBuffer = 8 << 20
 
 	// pollDatagram is the longest datagram that a polled socket takes: an Ethernet jumbo frame.
 	pollDatagram = 9216

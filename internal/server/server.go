@@ -88,6 +88,7 @@ type Server struct {
 	recorder     *cdr.Recorder
 	media        *media.Engine
 	guard        *guard.Guard
+	overload     *guard.Overload
 	locations    *location.Table
 	transactions *transaction.Layer
 	transport    *transport.Layer
@@ -265,6 +266,9 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.overload, err = s.buildOverload(now); err != nil {
+		return err
+	}
 	key, err := secretFile(c.Data, "nonce.key", len(digest.Key{}))
 	if err != nil {
 		return fmt.Errorf("nonce key: %w", err)
@@ -273,7 +277,7 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	pipeline := ingress.New(ingress.Config{
 		Guard: s.guard, Auth: authenticator, Locations: s.locations, Directory: s.directory, Endpoint: s.endpoint, Exchange: s.exchange,
 		Registrar:    registrar.New(s.locations, registrar.Policy{Min: c.SIP.Registration.Min.Duration, Max: c.SIP.Registration.Max.Duration}),
-		Transactions: s.transactions, Metrics: s.metrics, Listeners: map[string]ingress.Listener{}, UserAgent: userAgent,
+		Transactions: s.transactions, Metrics: s.metrics, Overload: s.overload, Listeners: map[string]ingress.Listener{}, UserAgent: userAgent,
 	})
 	s.transactions.SetUser(pipeline)
 	listeners, err := s.listeners(pipeline.Listeners)

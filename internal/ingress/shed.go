@@ -1,0 +1,272 @@
+package ingress
+
+import (
+	"bytes"
+	"hash/maphash"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+	"unsafe"
+
+	"dialtone/internal/directory"
+	"dialtone/internal/guard"
+	"dialtone/internal/number"
+	"dialtone/internal/sip"
+)
+
+// peer is what a refusal needs to know of a flow.
+type peer interface {
+	Remote() netip.AddrPort
+	Send(b []byte) error
+}
+
+// shedder refuses new work while the server has more than it can do.
+type shedder struct {
+	seed    maphash.Seed // of decisions
+	tags    maphash.Seed // of the To tags of refusals, which strangers see
+	scratch sync.Pool    // of *refusalScratch
+	known   familiar
+}
+
+// refusalScratch is the room that one refusal needs.
+type refusalScratch struct {
+	builder sip.Builder
+	out     []byte
+	tag     [refusalTagLen]byte
+}
+
+const (
+	refusalTag    = "busy-"
+	refusalTagLen = len(refusalTag) + 16
+	// Decisions go by the Call-ID, so that what belongs together shares its fate; and by the time, so that nobody is
+	// unlucky for ever: phones keep the Call-ID of their registration.
+	shedEpoch = 32 // seconds
+	// A Retry-After is between these, so that those who were refused at once do not come back at once.
+	retryFirst, retrySpread = 5, 11 // seconds
+)
+
+func newShedder() *shedder {
+	s := &shedder{seed: maphash.MakeSeed(), tags: maphash.MakeSeed(), known: familiar{seed: maphash.MakeSeed()}}
+	s.scratch.New = func() any { return &refusalScratch{out: make([]byte, 0, 1024)} }
+	return s
+}
+
+// shed refuses a request where the server cannot do all that it is asked for, and reports whether it has dealt with it.
+// The refusal is without state: whoever is refused leaves nothing behind, and asks again at no more cost.
+//
+// The order in which work is refused is that of guard.Rank. Never refused are responses, ACK, CANCEL, whatever is inside a
+// dialog, repetitions of what was let in, and emergency calls.
+func (i *Ingress) shed(f peer, m *sip.Message, now time.Time) bool {
+	if m.Method() == sip.ACK {
+		return i.shedder.refused(m)
+	}
+	if !i.Overload.Watch(now) || m.Method() == sip.CANCEL || m.ToTag() != nil {
+		return false
+	}
+	vouched := i.known(m, now)
+	rank := i.rank(m, vouched, now)
+	hash := maphash.Bytes(i.shedder.seed, m.CallID()) + uint64(now.Unix()/shedEpoch)*0x9e3779b97f4a7c15
+	if !i.Overload.Refuses(rank, hash) || i.Transactions.Knows(m) {
+		return false
+	}
+	if i.emergency(m, vouched) {
+		i.Overload.Exempted()
+		return false
+	}
+	i.Overload.Count(rank)
+	i.Metrics.GuardBlocked(guard.ReasonOverload.String())
+	s := i.shedder.scratch.Get().(*refusalScratch)
+	b := s.builder.Response(m, 503, "", i.shedder.tag(s, m))
+	if rank == guard.RankNew && m.Method() == sip.REGISTER && !vouched && isAlone(m) {
+		b.AddUint(sip.HRetryAfter, retryFirst+hash%retrySpread)
+	}
+	s.out = b.Append(s.out[:0])
+	_ = f.Send(s.out) // lost like any datagram: the client asks again
+	i.shedder.scratch.Put(s)
+	return true
+}
+
+// rank says how dear a request outside dialogs is.
+func (i *Ingress) rank(m *sip.Message, vouched bool, now time.Time) guard.Rank {
+	rank := guard.RankNew
+	switch {
+	case (m.Has(sip.HAuthorization) || m.Has(sip.HProxyAuthorization)) && i.Auth.Answers(m, m.Received.Addr(), now):
+		return guard.RankAnswer
+	case m.Method() == sip.REGISTER:
+		if i.refreshes(m, now) {
+			rank = guard.RankKnown
+		}
+	case m.Method() == sip.INVITE:
+		if rank = guard.RankStranger; vouched {
+			rank = guard.RankCall
+		}
+	}
+	if vouched && announcesControl(m) {
+		// RFC 7339 §5.10.2: a client that holds back by itself has done its part already.
+		rank = min(rank+1, guard.RankAnswer)
+	}
+	return rank
+}
+
+// known reports whether a request comes from a flow on which somebody has authenticated, a trusted network, a static
+// device or the flow of a registration.
+func (i *Ingress) known(m *sip.Message, now time.Time) bool {
+	if i.Guard.Vouched(m.Received, now) {
+		return true
+	}
+	from, err := m.From()
+	if err != nil {
+		return false
+	}
+	s := i.Directory.Snapshot()
+	t := tenantOf(s, &from.URI)
+	if t == nil {
+		return false
+	}
+	name := userOf(&from.URI)
+	if _, ok := s.StaticDevice(t.ID, m.Received.Addr().Unmap(), name); ok {
+		return true
+	}
+	return i.isHere(s, t, name, m.Received, now)
+}
+
+// refreshes reports whether a REGISTER is for a line that is registered from where it comes.
+func (i *Ingress) refreshes(m *sip.Message, now time.Time) bool {
+	key := i.shedder.known.key(m)
+	if i.shedder.known.has(key, now) {
+		return true
+	}
+	to, err := m.To()
+	if err != nil {
+		return false
+	}
+	s := i.Directory.Snapshot()
+	t := tenantOf(s, &to.URI)
+	if t == nil || !i.isHere(s, t, userOf(&to.URI), m.Received, now) {
+		return false
+	}
+	i.shedder.known.add(key, now)
+	return true
+}
+
+// isHere reports whether a device of that name, or a line of that number, is registered from src.
+func (i *Ingress) isHere(s *directory.Snapshot, t *directory.Tenant, name string, src netip.AddrPort, now time.Time) bool {
+	if account, ok := s.Device(t.ID, name); ok && i.Locations.HasFlow(t.ID, account.Line.ID, src, now) {
+		return true
+	}
+	line := s.Line(t.ID, name)
+	return line != nil && i.Locations.HasFlow(t.ID, line.ID, src, now)
+}
+
+// emergency reports whether a request asks for help: a service URN (RFC 5031), an emergency number of the country that
+// the caller is in, or, from parties that are known, a Resource-Priority of those services (RFC 4412 §10, RFC 7135).
+func (i *Ingress) emergency(m *sip.Message, vouched bool) bool {
+	if m.Method() != sip.INVITE {
+		return false
+	}
+	uri := m.RequestURI()
+	const sos = "urn:service:sos"
+	if len(uri) >= len(sos) && sip.EqualFold(uri[:len(sos)], sos) {
+		return true
+	}
+	if v, ok := m.Header(sip.HResourcePriority); ok && vouched && isPrior(v) {
+		return true
+	}
+	u, err := m.URI()
+	if err != nil {
+		return false
+	}
+	_, ok := number.IsEmergency(i.country(m), number.Normalise(userOf(&u)))
+	return ok
+}
+
+// isPrior reports whether a Resource-Priority is of the namespaces for emergencies and the priority of authorities.
+func isPrior(v []byte) bool {
+	for _, namespace := range [...]string{"esnet.", "ets.", "wps."} {
+		if len(v) >= len(namespace) && sip.EqualFold(v[:len(namespace)], namespace) {
+			return true
+		}
+	}
+	return false
+}
+
+// country is that of the site of the line in From; "" unknown.
+func (i *Ingress) country(m *sip.Message) string {
+	from, err := m.From()
+	if err != nil {
+		return ""
+	}
+	s := i.Directory.Snapshot()
+	t := tenantOf(s, &from.URI)
+	if t == nil {
+		return ""
+	}
+	name := userOf(&from.URI)
+	line := s.Line(t.ID, name)
+	if account, ok := s.Device(t.ID, name); ok {
+		line = account.Line
+	}
+	if line == nil {
+		return ""
+	}
+	if site := s.SiteByID(line.Site); site != nil {
+		return site.Country
+	}
+	if site := s.SiteByAddress(t.ID, m.Received.Addr().Unmap()); site != nil {
+		return site.Country
+	}
+	return ""
+}
+
+// isAlone reports whether a request has come straight from the one who made it. RFC 3261 §21.5.4: whoever sees a
+// Retry-After keeps everything from us for that time, which is right for a phone that cannot register and wrong for a
+// proxy that others are behind (RFC 5390 §4).
+func isAlone(m *sip.Message) bool {
+	e := m.Elements(sip.HVia)
+	return e.Next() && !e.Next()
+}
+
+// tag writes the To tag of a refusal, the same for each repetition (RFC 3261 §8.2.7). It is valid as long as s.
+func (d *shedder) tag(s *refusalScratch, m *sip.Message) string {
+	copy(s.tag[:], refusalTag)
+	appendHex(s.tag[:len(refusalTag)], d.sum(m))
+	return unsafe.String(&s.tag[0], refusalTagLen)
+}
+
+func (d *shedder) sum(m *sip.Message) uint64 {
+	return maphash.Bytes(d.tags, m.CallID()) ^ maphash.Bytes(d.tags, m.FromTag())<<1
+}
+
+// refused reports whether an ACK is for a refusal of ours: it has reached its goal (RFC 3261 §17.1.1.3).
+func (d *shedder) refused(ack *sip.Message) bool {
+	tag := ack.ToTag()
+	if len(tag) != refusalTagLen || string(tag[:len(refusalTag)]) != refusalTag {
+		return false
+	}
+	var want [16]byte
+	return bytes.Equal(tag[len(refusalTag):], appendHex(want[:0], d.sum(ack)))
+}
+
+func appendHex(dst []byte, v uint64) []byte {
+	const zeros = "0000000000000000"
+	var digits [16]byte
+	hex := strconv.AppendUint(digits[:0], v, 16)
+	return append(append(dst, zeros[len(hex):]...), hex...)
+}
+
+// tenantOf is the tenant of the domain of a URI, else the default one.
+func tenantOf(s *directory.Snapshot, u *sip.URI) *directory.Tenant {
+	if t := s.TenantByDomain(view(u.Host)); t != nil {
+		return t
+	}
+	return s.TenantByName(directory.DefaultTenant)
+}
+
+// userOf is the user part of a URI with its escapes decoded; where there are none it is a view on the message.
+func userOf(u *sip.URI) string {
+	if bytes.IndexByte(u.User, '%') >= 0 {
+		return u.UserUnescaped()
+	}
+	return view(u.User)
+}
