@@ -31,6 +31,7 @@ type setup struct {
 	in    string // network namespace; "" = that of the test
 	ports int    // RTP ports; 0 = 400
 	role  string // of the listeners; "" = exchange
+	guard string // the lines of the [guard] section
 }
 
 // server is one running exchange.
@@ -68,7 +69,9 @@ listen = ["udp://%[2]s:%[3]d?role=%[9]s", "tcp://%[2]s:%[3]d?role=%[9]s", "tls:/
 ports = "%[6]d-%[7]d"
 [http]
 listen = ["http://%[2]s:%[8]d"]
-`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role))
+[guard]
+%[10]s
+`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard))
 	x.boot()
 	if s.site != "" {
 		x.apply(s.site)

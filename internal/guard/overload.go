@@ -38,7 +38,7 @@ func (r Rank) String() string {
 // damped critically, more so above.
 const (
 	samplePeriod = 10 * time.Millisecond
-	integral     = 1.0  // per second and target
+	integral     = 0.6  // per second and target
 	proportional = 0.32 // per target
 	worstExcess  = 8.0  // a delay beyond this many targets says no more than that many
 	restless     = -0.5 // targets; while the delay is further below it than this, its changes mean nothing
