@@ -76,6 +76,7 @@ type commands struct {
 	Registrations registrationsCmd `cmd:"" group:"Operation" help:"Show the devices that are registered."`
 	Status        statusCmd        `cmd:"" group:"Operation" help:"Show how the server is."`
 	Records       recordsCmd       `cmd:"" group:"Operation" help:"Show call records."`
+	Ban           banCmd           `cmd:"" group:"Operation" help:"Sources of SIP messages that are not heard."`
 	Trace         traceCmd         `cmd:"" group:"Operation" help:"Show the ladder of a call."`
 }
 

@@ -45,6 +45,7 @@ type Store interface {
 	Plan(ctx context.Context, actor store.Actor, fn func(store.Tx) error) ([]directory.Change, error)
 	View(ctx context.Context, fn func(store.Tx) error) error
 	Audit(ctx context.Context, q store.AuditQuery) ([]store.AuditRow, error)
+	Note(ctx context.Context, actor store.Actor, act store.Act) error
 	Records(ctx context.Context, q store.RecordQuery) ([]store.RecordRow, error)
 }
 
@@ -72,6 +73,7 @@ type Config struct {
 	Live      Live
 	Ladders   Ladders
 	Events    Events
+	Guard     Guard
 	Metrics   http.Handler // the Prometheus page; nil: none
 	// TokenKey signs bearer tokens: 32 secret bytes that outlive a restart. Without it tokens end with the process.
 	TokenKey []byte
@@ -89,8 +91,8 @@ type api struct {
 }
 
 func newAPI(c Config) (*api, error) {
-	if c.Store == nil || c.Directory == nil || c.Live == nil || c.Ladders == nil || c.Events == nil || c.Log == nil || c.Now == nil {
-		return nil, errors.New("admin: store, directory, live view, ladders, events, log and clock are required")
+	if c.Store == nil || c.Directory == nil || c.Live == nil || c.Ladders == nil || c.Events == nil || c.Guard == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("admin: store, directory, live view, ladders, events, guard, log and clock are required")
 	}
 	door, err := newDoor(c)
 	if err != nil {
@@ -145,6 +147,7 @@ func (a *api) routes() {
 	a.traceRoutes()
 	a.eventRoutes()
 	a.auditRoutes()
+	a.banRoutes()
 	a.fileRoutes()
 	a.tokenRoutes()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

@@ -24,6 +24,7 @@ import (
 	"dialtone/internal/config"
 	"dialtone/internal/directory"
 	"dialtone/internal/event"
+	"dialtone/internal/guard"
 	"dialtone/internal/store"
 	"dialtone/internal/store/relational"
 	"dialtone/internal/store/seal"
@@ -49,6 +50,7 @@ type bench struct {
 	directory *directory.Directory
 	bus       *event.Bus
 	live      *fakeLive
+	guard     *guard.Guard
 	server    *Server
 	socket    *http.Client
 	url       string // of the HTTP listener
@@ -121,6 +123,20 @@ func (l *fakeLive) Hangup(id string) bool {
 	return false
 }
 
+// announcing is a guard whose ends of bans are events.
+type announcing struct {
+	*guard.Guard
+	bus *event.Bus
+}
+
+func (a announcing) Unban(addr netip.Addr, now time.Time) bool {
+	was := a.Guard.Unban(addr, now)
+	if was {
+		AnnounceUnban(a.bus, guard.Source(addr))
+	}
+	return was
+}
+
 type fakeLadders map[string][]trace.Entry
 
 func (l fakeLadders) Ladder(id string) ([]trace.Entry, error) { return l[id], nil }
@@ -162,9 +178,14 @@ func newBench(t *testing.T) *bench {
 		At: b.clock.now(), Kind: "udp", Local: netip.MustParseAddrPort("192.0.2.1:5060"), Remote: netip.MustParseAddrPort("192.0.2.9:5060"),
 		SIPCallID: "x", Message: []byte("OPTIONS sip:a SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n\r\n"),
 	}}}
+	b.guard, err = guard.New(guard.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Began: func(ban guard.Ban) { AnnounceBan(b.bus, ban) }}, b.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.server, err = NewServer(ServerConfig{
 		Config: Config{
-			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus,
+			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus},
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dialtone_calls_active 0\n") }),
 			Log:     slog.New(slog.DiscardHandler), Now: b.clock.now,
 		},

@@ -2,9 +2,9 @@ package call
 
 import "sync"
 
-// mailboxLimit is how many events may wait: a burst of a thousand requests inside a dialog fits twice. A call that is
+// MailboxLimit is how many events may wait: a burst of a thousand requests inside a dialog fits twice. A call that is
 // further behind is broken or under attack: it is ended. A waiting request costs about 1 KB.
-const mailboxLimit = 4096
+const MailboxLimit = 4096
 
 // keptQueue is the capacity that an empty mailbox keeps; a burst's larger queue is given back.
 const keptQueue = 4
@@ -28,7 +28,7 @@ func NewMailbox() *Mailbox { return &Mailbox{wake: make(chan struct{}, 1)} }
 // An event that finds the mailbox full is dropped, and the call ends because of it.
 func (m *Mailbox) Post(e Event) bool {
 	m.mu.Lock()
-	ok := !m.closed && !m.full && len(m.queue)-m.head < mailboxLimit
+	ok := !m.closed && !m.full && len(m.queue)-m.head < MailboxLimit
 	if ok {
 		m.queue = append(m.queue, e)
 	} else if !m.closed {
@@ -46,7 +46,7 @@ func (m *Mailbox) Post(e Event) bool {
 // event that finds no room is the caller's to answer for; the call does not end because of it.
 func (m *Mailbox) PostIfRoom(e Event) bool {
 	m.mu.Lock()
-	ok := !m.closed && !m.full && len(m.queue)-m.head < mailboxLimit/2
+	ok := !m.closed && !m.full && len(m.queue)-m.head < MailboxLimit/2
 	if ok {
 		m.queue = append(m.queue, e)
 	}

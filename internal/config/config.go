@@ -82,9 +82,25 @@ type TLS struct {
 
 // Guard is the [guard] section.
 type Guard struct {
-	RequestsPerSecond   int            `toml:"requests_per_second"`  // per source, before parsing; burst twice that
+	RequestsPerSecond   int            `toml:"requests_per_second"`  // per source, before parsing
+	Burst               int            `toml:"burst"`                // per source, at once; 0 is twice RequestsPerSecond
 	RegistrationsFailed int            `toml:"registrations_failed"` // per minute and source, then a ban that grows
-	Trusted             []netip.Prefix `toml:"trusted"`              // neither limited nor banned
+	FirstBan            Duration       `toml:"first_ban"`            // each further one lasts twice as long
+	LongestBan          Duration       `toml:"longest_ban"`
+	Probes              int            `toml:"probes"`  // challenges that a source may leave unanswered, besides one a second
+	Sources             int            `toml:"sources"` // remembered at a time
+	Trusted             []netip.Prefix `toml:"trusted"` // neither limited nor banned
+
+	QueueDelay Duration `toml:"queue_delay"` // how long work may wait before new work is refused; 0 is for ever
+
+	Connections          int      `toml:"connections"` // SIP streams in all
+	ConnectionsPerSource int      `toml:"connections_per_source"`
+	Handshakes           int      `toml:"handshakes"`      // TLS handshakes at a time
+	HandshakeTime        Duration `toml:"handshake_time"`  // for TLS and for the WebSocket upgrade
+	MessageTime          Duration `toml:"message_time"`    // from the first byte of a message to its last
+	StrangerTime         Duration `toml:"stranger_time"`   // silence of a stream on which nobody has authenticated
+	ConnectionTime       Duration `toml:"connection_time"` // silence of one on which somebody has
+	Unsent               int      `toml:"unsent"`          // bytes that may wait for a slow reader
 }
 
 // H323 is the [h323] section; no listener means that the gateway is off.
@@ -117,7 +133,18 @@ func Default() Config {
 		Guard: Guard{
 			RequestsPerSecond:   50,
 			RegistrationsFailed: 5,
-			Trusted:             []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
+			FirstBan:            Duration{time.Minute},
+			LongestBan:          Duration{time.Hour},
+			Probes:              300,
+			Sources:             65536,
+			QueueDelay:          Duration{50 * time.Millisecond},
+
+			Connections: 16384, ConnectionsPerSource: 512, Handshakes: 64,
+			HandshakeTime: Duration{5 * time.Second}, MessageTime: Duration{5 * time.Second},
+			StrangerTime: Duration{30 * time.Second}, ConnectionTime: Duration{2 * time.Hour},
+			Unsent: 512 << 10,
+
+			Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		},
 	}
 }

@@ -74,6 +74,20 @@ client_ca = "ca.pem"
 requests_per_second = 7
 registrations_failed = 2
 trusted = ["10.0.0.0/8", "fd00::/8"]
+burst = 9
+first_ban = "2m"
+longest_ban = "3h"
+probes = 4
+sources = 2048
+queue_delay = "0s"
+connections = 5
+connections_per_source = 6
+handshakes = 8
+handshake_time = "1s"
+message_time = "2s"
+stranger_time = "3s"
+connection_time = "4m"
+unsent = 65536
 
 [h323]
 listen = ["0.0.0.0:1720"]
@@ -110,7 +124,9 @@ listen = ["0.0.0.0:1720"]
 		TLS: TLS{Certificate: "c.pem", Key: "k.pem", ClientCA: "ca.pem"},
 		Guard: Guard{RequestsPerSecond: 7, RegistrationsFailed: 2, Trusted: []netip.Prefix{
 			netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8"),
-		}},
+		}, Burst: 9, FirstBan: second(120), LongestBan: second(3 * 3600), Probes: 4, Sources: 2048,
+			Connections: 5, ConnectionsPerSource: 6, Handshakes: 8, HandshakeTime: second(1), MessageTime: second(2),
+			StrangerTime: second(3), ConnectionTime: second(240), Unsent: 65536},
 		H323: H323{Listen: []netip.AddrPort{addr("0.0.0.0:1720")}},
 	}
 	got := c
@@ -119,7 +135,7 @@ listen = ["0.0.0.0:1720"]
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 
-	unsupported := map[string]int{"database": 3, "cluster": 4, "h323.listen": 37, "http.listen": 24}
+	unsupported := map[string]int{"database": 3, "cluster": 4, "h323.listen": 51, "http.listen": 24}
 	for _, e := range c.Unsupported() {
 		if unsupported[e.Key] != e.Line {
 			t.Errorf("%v: want line %d", e, unsupported[e.Key])
@@ -171,6 +187,11 @@ func TestMistakes(t *testing.T) {
 		{"port zero", "[rtp]\nports = \"0-10\"", "0 is not a port"},
 		{"certificate alone", "[tls]\ncertificate = \"c.pem\"", "f.toml:1: tls: certificate and key belong together"},
 		{"guard", "[guard]\nrequests_per_second = 0", "f.toml:2: guard.requests_per_second: 0 is less than 1"},
+		{"guard, too much", "[guard]\nprobes = 2000000", "f.toml:2: guard.probes: 2000000 is more than 1000000"},
+		{"guard, too short", "[guard]\nmessage_time = \"1ms\"", "f.toml:2: guard.message_time: 1ms is less than 100ms"},
+		{"guard, too long", "[guard]\nstranger_time = \"2h\"", "f.toml:2: guard.stranger_time: 2h0m0s is more than 1h0m0s"},
+		{"bans", "[guard]\nfirst_ban = \"2h\"", "f.toml:1: guard.longest_ban: 1h0m0s is less than first_ban, 2h0m0s"},
+		{"queue delay", "[guard]\nqueue_delay = \"1ms\"", "f.toml:2: guard.queue_delay: 1ms is not between 5ms and 10s"},
 		{"trusted", "[guard]\ntrusted = [\"10.0.0.0\"]", "f.toml:2: guard.trusted:"},
 		{"h323", "[h323]\nlisten = [\"1720\"]", "f.toml:2: h323.listen:"},
 		{"data", "data = \"\"", "f.toml:1: data: is empty"},

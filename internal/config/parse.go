@@ -237,12 +237,7 @@ func (c *Config) check() Errors {
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		fault("tls", "certificate and key belong together")
 	}
-	if c.Guard.RequestsPerSecond < 1 {
-		fault("guard.requests_per_second", "%d is less than 1", c.Guard.RequestsPerSecond)
-	}
-	if c.Guard.RegistrationsFailed < 1 {
-		fault("guard.registrations_failed", "%d is less than 1", c.Guard.RegistrationsFailed)
-	}
+	c.Guard.check(fault)
 	slices.SortStableFunc(es, func(a, b Error) int { return a.Line - b.Line })
 	return es
 }

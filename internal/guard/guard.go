@@ -55,18 +55,23 @@ func (r Reason) String() string {
 
 // Config says how much a source may do. Zero fields take the defaults in brackets.
 type Config struct {
-	RequestsPerSecond int            // per source [50]; up to twice as many at once
+	RequestsPerSecond int            // per source [50]
+	Burst             int            // at once [twice RequestsPerSecond]
 	FailuresPerMinute int            // wrong passwords per source [5]
 	FirstBan          time.Duration  // [1 min]; each further one lasts twice as long
 	LongestBan        time.Duration  // [1 h]
+	Probes            int            // challenges that a source may leave unanswered, besides one a second [300]
 	Trusted           []netip.Prefix // neither limited nor banned
 	Sources           int            // how many sources are remembered at a time [65536]
+	// Began is told of every ban as it begins, on the goroutine that has brought it about. It must be quick. [nobody]
+	Began func(Ban)
 }
 
 // Guard is the door.
 type Guard struct {
 	limits  limits
 	trusted []netip.Prefix
+	began   func(Ban)
 	start   time.Time
 	seed    maphash.Seed
 	sources *table[source, *source]
@@ -75,7 +80,8 @@ type Guard struct {
 
 // New makes a guard. The times that its methods are given count from now on.
 func New(c Config, now time.Time) (*Guard, error) {
-	if c.RequestsPerSecond < 0 || c.FailuresPerMinute < 0 || c.FirstBan < 0 || c.LongestBan < 0 || c.Sources < 0 {
+	if c.RequestsPerSecond < 0 || c.FailuresPerMinute < 0 || c.FirstBan < 0 || c.LongestBan < 0 || c.Sources < 0 ||
+		c.Burst < 0 || c.Probes < 0 {
 		return nil, errors.New("guard: limits may not be negative")
 	}
 	orInt := func(v, otherwise int) int {
@@ -84,15 +90,19 @@ func New(c Config, now time.Time) (*Guard, error) {
 		}
 		return v
 	}
-	sources := orInt(c.Sources, 1<<16)
+	c.Sources, c.Probes = orInt(c.Sources, 1<<16), orInt(c.Probes, 300)
+	c.RequestsPerSecond, c.FailuresPerMinute = orInt(c.RequestsPerSecond, 50), orInt(c.FailuresPerMinute, 5)
+	c.Burst = orInt(c.Burst, 2*c.RequestsPerSecond)
+	c.FirstBan = time.Duration(orInt(int(c.FirstBan), int(time.Minute)))
+	c.LongestBan = time.Duration(orInt(int(c.LongestBan), int(time.Hour)))
 	g := &Guard{
-		limits: newLimits(orInt(c.RequestsPerSecond, 50), orInt(c.FailuresPerMinute, 5),
-			time.Duration(orInt(int(c.FirstBan), int(time.Minute))), time.Duration(orInt(int(c.LongestBan), int(time.Hour)))),
+		limits: newLimits(&c),
+		began:  c.Began,
 		// An hour ahead of zero, so that 0 in a table always lies in the past.
 		start:   now.Add(-time.Hour),
 		seed:    maphash.MakeSeed(),
-		sources: newTable[source, *source](sources),
-		flows:   newTable[flow, *flow](2 * sources),
+		sources: newTable[source, *source](c.Sources),
+		flows:   newTable[flow, *flow](2 * c.Sources),
 	}
 	for _, p := range c.Trusted {
 		if !p.IsValid() {
@@ -138,12 +148,17 @@ func (g *Guard) Admit(src netip.AddrPort, now time.Time) Verdict {
 	e := s.enter(key, t)
 	v, began := e.request(t, &g.limits)
 	good := v != Admitted && e.shares(t) > 1
+	var ban Ban
+	if began {
+		ban = g.banOf(key, e, t, now)
+	}
 	s.Unlock()
 	if v == Admitted || good && g.flowAdmits(src, t) {
 		return Admitted
 	}
 	if began {
 		s.counts[ReasonFlood].Add(1)
+		g.tell(ban)
 	}
 	if v == OverRate {
 		s.counts[ReasonRate].Add(1)
@@ -208,10 +223,16 @@ func (g *Guard) Challenged(src netip.AddrPort, now time.Time) bool {
 	}
 	t := g.since(now)
 	s, key := g.lockSource(addr)
-	defer s.Unlock()
-	began := s.enter(key, t).challenge(t, &g.limits)
+	e := s.enter(key, t)
+	began := e.challenge(t, &g.limits)
+	var ban Ban
+	if began {
+		ban = g.banOf(key, e, t, now)
+	}
+	s.Unlock()
 	if began {
 		s.counts[ReasonProbe].Add(1)
+		g.tell(ban)
 	}
 	return began
 }
@@ -233,7 +254,12 @@ func (g *Guard) fail(src netip.AddrPort, now time.Time, why Reason) bool {
 	}
 	t := g.since(now)
 	s, key := g.lockSource(addr)
-	began := s.enter(key, t).fail(t, why, &g.limits)
+	e := s.enter(key, t)
+	began := e.fail(t, why, &g.limits)
+	var ban Ban
+	if began {
+		ban = g.banOf(key, e, t, now)
+	}
 	if began || why == ReasonScanner {
 		s.counts[why].Add(1)
 	}
@@ -244,6 +270,7 @@ func (g *Guard) fail(src netip.AddrPort, now time.Time, why Reason) bool {
 		f := g.flows.lock(fk)
 		f.remove(fk)
 		f.Unlock()
+		g.tell(ban)
 	}
 	return began
 }
@@ -262,9 +289,7 @@ func (g *Guard) Banned(now time.Time) []Ban {
 	var list []Ban
 	g.sources.each(func(key uint64, e *source) {
 		if e.ban > t {
-			list = append(list, Ban{
-				Source: sourcePrefix(key), Until: now.Add(time.Duration(e.ban - t)), Reason: e.why, Count: int(e.strikes),
-			})
+			list = append(list, g.banOf(key, e, t, now))
 		}
 	})
 	slices.SortFunc(list, func(a, b Ban) int {
@@ -276,14 +301,31 @@ func (g *Guard) Banned(now time.Time) []Ban {
 	return list
 }
 
-// Ban bans a source by hand, even one with authenticated flows, which go on.
-func (g *Guard) Ban(addr netip.Addr, d time.Duration, now time.Time) {
+// banOf describes the ban of an entry, whose shard is locked.
+func (g *Guard) banOf(key uint64, e *source, t int64, now time.Time) Ban {
+	return Ban{Source: sourcePrefix(key), Until: now.Add(time.Duration(e.ban - t)), Reason: e.why, Count: int(e.strikes)}
+}
+
+func (g *Guard) tell(b Ban) {
+	if g.began != nil {
+		g.began(b)
+	}
+}
+
+// Source is what an address counts as: itself for IPv4, its /64 for IPv6.
+func Source(addr netip.Addr) netip.Prefix { return sourcePrefix(sourceKey(addr.Unmap())) }
+
+// Ban bans a source by hand, even one with authenticated flows, which go on. A ban of a trusted source has no effect.
+func (g *Guard) Ban(addr netip.Addr, d time.Duration, now time.Time) Ban {
 	addr, t := addr.Unmap(), g.since(now)
 	s, key := g.lockSource(addr)
 	e := s.enter(key, t)
 	e.ban, e.why = t+int64(d), ReasonOperator
-	s.counts[ReasonOperator].Add(1)
+	ban := g.banOf(key, e, t, now)
 	s.Unlock()
+	s.counts[ReasonOperator].Add(1)
+	g.tell(ban)
+	return ban
 }
 
 // Unban forgets everything about a source. It reports whether it was banned.

@@ -12,32 +12,32 @@ type limits struct {
 	flood     int64 // how far refused requests may run ahead before they mean a ban
 	failure   int64 // one wrong password
 	tolerance int64 // how far wrong passwords may run ahead
+	probes    int64 // how far challenges without an answer may run ahead
 	firstBan  int64
 	longest   int64
 }
 
-func newLimits(rps, failures int, first, longest time.Duration) limits {
-	interval := int64(time.Second) / int64(rps)
+// newLimits takes a configuration with all its defaults.
+func newLimits(c *Config) limits {
+	interval := int64(time.Second) / int64(c.RequestsPerSecond)
 	return limits{
 		interval:  interval,
-		burst:     int64(2*rps-1) * interval,
-		flood:     floodSeconds * int64(rps) * interval,
-		failure:   int64(time.Minute) / int64(failures),
+		burst:     int64(c.Burst-1) * interval,
+		flood:     floodSeconds * int64(c.RequestsPerSecond) * interval,
+		failure:   int64(time.Minute) / int64(c.FailuresPerMinute),
 		tolerance: int64(time.Minute),
-		firstBan:  int64(first),
-		longest:   int64(max(first, longest)),
+		probes:    int64(c.Probes-1) * probeInterval,
+		firstBan:  int64(c.FirstBan),
+		longest:   int64(max(c.FirstBan, c.LongestBan)),
 	}
 }
 
 // floodSeconds: a source that is over its budget by this many seconds' worth of requests is banned.
 const floodSeconds = 10
 
-// A source may collect a challenge a second, and probes of them at once: more than all phones of a large office behind
-// one address ask for before the first of them has answered.
-const (
-	probeInterval = int64(time.Second)
-	probes        = 300
-)
+// A source may collect a challenge a second, and Config.Probes of them at once: more than all phones of a large office
+// behind one address ask for before the first of them has answered.
+const probeInterval = int64(time.Second)
 
 // generation is how long an authenticated flow counts towards the share of its source: one to two of these.
 const generation = int64(time.Hour)
@@ -93,7 +93,7 @@ func (s *source) pass(now int64, flow uint64) {
 
 // challenge notes a challenge and reports whether a ban begins with it.
 func (s *source) challenge(now int64, l *limits) bool {
-	if s.shares(now) > 1 || s.ban > now || spend(&s.challenges, now, probeInterval, (probes-1)*probeInterval) {
+	if s.shares(now) > 1 || s.ban > now || spend(&s.challenges, now, probeInterval, l.probes) {
 		return false
 	}
 	s.challenges = 0

@@ -16,7 +16,7 @@ func mosBounds() []float64 { return []float64{1.5, 2, 2.6, 3.1, 3.6, 4.03, 4.34,
 
 // descriptions are the names, help texts and labels of the page.
 type descriptions struct {
-	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, panics, hopUp, hopRequests, hopFailures *prometheus.Desc
+	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, limit, panics, hopUp, hopRequests, hopFailures *prometheus.Desc
 }
 
 func describe() descriptions {
@@ -37,6 +37,7 @@ func describe() descriptions {
 		hopUp:        desc("next_hop_up", "1 while a server that requests are sent on to is alive, 0 while it is tried last.", "set", "target"),
 		hopRequests:  desc("next_hop_requests_total", "Requests that were sent on to a server.", "set", "target"),
 		hopFailures:  desc("next_hop_failures_total", "Requests that a server has failed: silence, no connection, 408, 503.", "set", "target"),
+		limit:        desc("limit", "The limits that are in force, by name: see security.md.", "name"),
 		panics:       desc("panics_total", "Panics that cost one call or request, by package. Anything but 0 is a bug.", "package"),
 	}
 }
@@ -51,8 +52,11 @@ type collector struct {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	d := &c.d
 	for _, desc := range []*prometheus.Desc{d.callsActive, d.calls, d.registrations, d.sip, d.transactions, d.rtp, d.lost,
-		d.mos, d.blocked, d.panics, d.hopUp, d.hopRequests, d.hopFailures} {
+		d.mos, d.blocked, d.limit, d.panics, d.hopUp, d.hopRequests, d.hopFailures} {
 		ch <- desc
+	}
+	for i := range c.m.config.Readings {
+		ch <- c.m.config.Readings[i].description()
 	}
 }
 
@@ -102,6 +106,19 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		blocked[reason] = 0
 	}
 	m.blocked.each(func(l labels, n uint64) { blocked[l[0]] += n })
+	if m.config.Blocked != nil {
+		for reason, n := range m.config.Blocked() {
+			blocked[reason] += n
+		}
+	}
+	for name, v := range m.config.Limits {
+		value(d.limit, prometheus.GaugeValue, v, name)
+	}
+	for i := range m.config.Readings {
+		r := &m.config.Readings[i]
+		description := r.description()
+		r.collect(func(kind prometheus.ValueType, v float64, labels ...string) { value(description, kind, v, labels...) })
+	}
 	for reason, n := range blocked {
 		value(d.blocked, prometheus.CounterValue, float64(n), reason)
 	}

@@ -53,6 +53,12 @@ type Config struct {
 	NextHops func() []NextHop
 	// Reasons of GuardBlocked that are shown from the start, as 0: a rate needs a value before the first event.
 	Reasons []string
+	// Limits are the limits that are in force, by name.
+	Limits map[string]float64
+	// Blocked is what was turned away where nobody calls GuardBlocked, by reason.
+	Blocked func() map[string]uint64
+	// Readings are what the owners of other values tell.
+	Readings []Reading
 	// Panics is how many the owners of calls and sockets have contained, by package.
 	Panics func() map[string]uint64
 }

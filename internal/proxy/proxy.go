@@ -121,7 +121,8 @@ type Proxy struct {
 	wg      sync.WaitGroup
 }
 
-const maxLookups = 256
+// MaxLookups is how many names are looked up at a time.
+const MaxLookups = 256
 
 // New makes a proxy.
 func New(c Config) *Proxy {
@@ -131,7 +132,7 @@ func New(c Config) *Proxy {
 	if c.Steady == nil {
 		c.Steady = c.Resolver
 	}
-	p := &Proxy{Config: c, lookups: make(chan struct{}, maxLookups)}
+	p := &Proxy{Config: c, lookups: make(chan struct{}, MaxLookups)}
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.buffers.New = func() any { return &scratch{out: make([]byte, 0, 2048)} }
 	return p

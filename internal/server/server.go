@@ -37,6 +37,7 @@ import (
 	"dialtone/internal/metrics"
 	"dialtone/internal/network"
 	"dialtone/internal/nexthop"
+	"dialtone/internal/proxy"
 	"dialtone/internal/registrar"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/dialog"
@@ -95,12 +96,14 @@ type Server struct {
 	resolver     *transport.Resolver
 	endpoint     *sipleg.Endpoint
 	exchange     *exchange.Exchange
+	proxy        *proxy.Proxy  // nil where no listener forwards
 	forwarders   []forwarder   // listeners that forward
 	hops         *nexthop.Hops // nil where there are none
 	metrics      *metrics.Metrics
 	admin        *admin.Server
 	tls          *tls.Config // made when the first listener needs it
 	rush         rush
+	banEvents    ration
 	patience     context.Context //nolint:containedctx // ends with Hurry
 	endPatience  context.CancelFunc
 	background   sync.WaitGroup // look-ups and connections that a path waits for
@@ -231,7 +234,8 @@ func (s *Server) buildCalls(context.Context) (err error) {
 			return n.PacketsIn, n.PacketsOut, n.Lost
 		},
 		NextHops: s.nextHops,
-		Reasons:  []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String()},
+		Reasons:  []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String(), guard.ReasonOverload.String()},
+		Blocked:  s.blocked, Limits: s.limits(), Readings: s.readings(),
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},
@@ -261,8 +265,9 @@ const userAgent = "Dialtone"
 func (s *Server) buildSIP(context.Context) (err error) {
 	c := s.options.Config
 	now := time.Now()
-	s.guard, err = guard.New(guard.Config{RequestsPerSecond: c.Guard.RequestsPerSecond, FailuresPerMinute: c.Guard.RegistrationsFailed,
-		Trusted: c.Guard.Trusted}, now)
+	s.guard, err = guard.New(guard.Config{RequestsPerSecond: c.Guard.RequestsPerSecond, Burst: c.Guard.Burst,
+		FailuresPerMinute: c.Guard.RegistrationsFailed, FirstBan: c.Guard.FirstBan.Duration, LongestBan: c.Guard.LongestBan.Duration,
+		Probes: c.Guard.Probes, Sources: c.Guard.Sources, Trusted: c.Guard.Trusted, Began: s.banned}, now)
 	if err != nil {
 		return err
 	}
@@ -286,12 +291,13 @@ func (s *Server) buildSIP(context.Context) (err error) {
 	}
 	s.resolver = transport.NewResolver(transport.ResolverConfig{DNS: s.options.DNS})
 	s.onClose(func() error { s.resolver.Close(); return nil })
-	if pipeline.Proxy, err = s.buildProxy(pipeline); err != nil {
+	if s.proxy, err = s.buildProxy(pipeline); err != nil {
 		return err
 	}
+	pipeline.Proxy = s.proxy
 	s.transport, err = transport.New(transport.Config{
 		Network: s.options.Network, Listeners: listeners, Handler: pipeline, Admit: pipeline.Admit, Tap: s.tap,
-		Advertise: s.advertise, Log: s.log,
+		Advertise: s.advertise, Limits: streamLimits(c.Guard), Log: s.log,
 	})
 	if err != nil {
 		return err
@@ -399,7 +405,7 @@ func (s *Server) buildAdmin(context.Context) error {
 	}
 	s.admin, err = admin.NewServer(admin.ServerConfig{
 		Config: admin.Config{
-			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus,
+			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s},
 			Metrics: s.metrics.Handler(), TokenKey: key, Log: s.log, Now: time.Now,
 		},
 		Data: c.Data, HTTP: c.HTTP.Listen, TLS: secure,

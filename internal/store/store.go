@@ -120,9 +120,19 @@ type Table[T any] interface {
 type Trail interface {
 	// Audit returns rows, the newest first.
 	Audit(ctx context.Context, q AuditQuery) ([]AuditRow, error)
+	// Note adds a row for an act.
+	Note(ctx context.Context, actor Actor, act Act) error
 	// VerifyAudit reads the whole trail and returns an error that names the first row that was altered, added or
 	// removed, and the number of rows that are sound. Rows cut off at the newest end cannot be noticed.
 	VerifyAudit(ctx context.Context) (rows int64, err error)
+}
+
+// Act is something that was done to what is not kept, such as the ban of an address, for the audit trail alone.
+type Act struct {
+	Tenant        directory.ID    // what is about the whole system belongs to the default one
+	Kind          string          // of the thing: "ban"
+	Key           string          // its name
+	Before, After json.RawMessage // without secrets; empty: the thing is new, or gone
 }
 
 // AuditRow is one change.

@@ -21,20 +21,29 @@ type auditHead struct {
 
 // note adds the audit row of a change and remembers the change.
 func (t *tx) note(ctx context.Context, before, after directory.Object, was, became []byte) error {
+	change := directory.Change{Before: before, After: after}
+	object := change.Object()
+	row := store.AuditRow{
+		Tenant: object.Head().Tenant, Kind: object.ObjectKind(), Object: object.Head().ID, Key: object.Key(),
+		Before: was, After: became,
+	}
+	if err := t.write(ctx, &row); err != nil {
+		return err
+	}
+	t.changes = append(t.changes, copied(change))
+	return nil
+}
+
+// write adds a row to the trail: its number, time, actor and hash are set here.
+func (t *tx) write(ctx context.Context, row *store.AuditRow) error {
 	if !t.head.known {
 		if _, err := t.first(ctx, `SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1`, nil, &t.head.seq, &t.head.hash); err != nil {
 			return err
 		}
 		t.head.known = true
 	}
-	change := directory.Change{Before: before, After: after}
-	object := change.Object()
-	row := store.AuditRow{
-		Seq: t.head.seq + 1, TimeMS: t.now, Actor: t.actor,
-		Tenant: object.Head().Tenant, Kind: object.ObjectKind(), Object: object.Head().ID, Key: object.Key(),
-		Before: was, After: became,
-	}
-	row.Hash = auditHash(t.head.hash, &row)
+	row.Seq, row.TimeMS, row.Actor = t.head.seq+1, t.now, t.actor
+	row.Hash = auditHash(t.head.hash, row)
 	if _, err := t.exec(ctx, `INSERT INTO audit (seq, time_ms, actor, actor_from, tenant_id, kind, object_id, name, was, became, hash)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
 		row.Seq, row.TimeMS, row.Actor.Name, row.Actor.From, row.Tenant, string(row.Kind), row.Object, row.Key,
@@ -42,8 +51,20 @@ func (t *tx) note(ctx context.Context, before, after directory.Object, was, beca
 		return fmt.Errorf("write audit row: %w", err)
 	}
 	t.head.seq, t.head.hash = row.Seq, row.Hash
-	t.changes = append(t.changes, copied(change))
 	return nil
+}
+
+// Note implements store.Trail.
+func (s *Store) Note(ctx context.Context, actor store.Actor, act store.Act) error {
+	_, err := s.Update(ctx, actor, func(open store.Tx) error {
+		t, ok := open.(*tx)
+		if !ok {
+			return errors.New("audit row: not a transaction of this store")
+		}
+		return t.write(ctx, &store.AuditRow{Tenant: act.Tenant, Kind: directory.Kind(act.Kind), Object: directory.NewID(), Key: act.Key,
+			Before: act.Before, After: act.After})
+	})
+	return err
 }
 
 // copied keeps a change as it is now: the caller of Put goes on using its object.
