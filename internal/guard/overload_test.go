@@ -325,6 +325,23 @@ func TestScheduler(t *testing.T) {
 	}
 }
 
+// TestIsBusy: only who keeps its processors busy waits for its own work.
+func TestIsBusy(t *testing.T) {
+	const period = 20 * time.Millisecond
+	for _, c := range []struct {
+		worked     time.Duration
+		processors int
+		want       bool
+	}{
+		{period, 1, true}, {period * 8 / 10, 1, true}, {period / 2, 1, false}, {0, 1, false},
+		{period, 2, false}, {2 * period, 2, true}, {period * 16 / 10, 2, true},
+	} {
+		if got := isBusy(c.worked, period, c.processors); got != c.want {
+			t.Errorf("%v of %d processors in %v: %v", c.worked, c.processors, period, got)
+		}
+	}
+}
+
 func BenchmarkWatch(b *testing.B) {
 	delay := time.Duration(0)
 	o, now := newOverload(b, &delay), epoch

@@ -51,8 +51,8 @@ func newLetter() any { b := make([]byte, 0, 2048); return &b }
 
 // advise writes into the top Via of a request how much its client is to hold back. The message is then a view on a buffer
 // that the caller gives back when the message has been handled; nil where the client has not asked.
-func (i *Ingress) advise(m *sip.Message, now time.Time) *[]byte {
-	if !announcesControl(m) || !i.Guard.Vouched(m.Received, now) {
+func (i *Ingress) advise(f peer, m *sip.Message, now time.Time) *[]byte {
+	if !announcesControl(m) || !i.Guard.Vouched(f.Remote(), now) {
 		return nil
 	}
 	value, _ := m.Header(sip.HVia)

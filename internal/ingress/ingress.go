@@ -103,7 +103,7 @@ func (i *Ingress) HandleMessage(f *transport.Flow, m *sip.Message) {
 			return // a scanner learns nothing, not even that somebody is here
 		}
 		if i.Overload != nil {
-			if letter := i.advise(m, m.Arrived); letter != nil {
+			if letter := i.advise(f, m, m.Arrived); letter != nil {
 				defer i.letters.Put(letter)
 			}
 			if i.shed(f, m, m.Arrived) {
@@ -127,7 +127,7 @@ func (i *Ingress) HandleMalformed(f *transport.Flow, _ []byte, m *sip.Message, e
 	status, reason := refusal(err)
 	// Without a transaction: whoever sends rubbish again gets the same answer again.
 	i.start(a, status, reason).Add(sip.HServer, i.UserAgent)
-	a.send()
+	i.refuse(a)
 }
 
 // HandleClosed implements transport.Handler.
@@ -234,11 +234,14 @@ func (i *Ingress) HandleCancel(tx *transaction.Server, m *sip.Message) {
 //
 // RFC 3261 §26.3.2.4: a single 401, without retransmission.
 func (i *Ingress) refuse(a *answer) {
-	if a.tx != nil && !a.f.Reliable() && i.Guard.Vouched(a.f.Remote(), a.m.Arrived) {
+	switch {
+	case !i.vouched(a.f, a.m):
+		i.sendLean(a)
+	case a.tx != nil && !a.f.Reliable():
 		a.send()
-		return
+	default:
+		a.sendOnce()
 	}
-	a.sendOnce()
 }
 
 // reply answers a request by itself.

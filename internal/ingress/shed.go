@@ -64,9 +64,9 @@ func (i *Ingress) shed(f peer, m *sip.Message, now time.Time) bool {
 	if !i.Overload.Watch(now) || m.Method() == sip.CANCEL || m.ToTag() != nil {
 		return false
 	}
-	vouched := i.known(m, now)
+	vouched := i.known(f, m, now)
 	rank := i.rank(m, vouched, now)
-	hash := maphash.Bytes(i.shedder.seed, m.CallID()) + uint64(now.Unix()/shedEpoch)*0x9e3779b97f4a7c15
+	hash := i.shedder.lot(m, now)
 	if !i.Overload.Refuses(rank, hash) || i.Transactions.Knows(m) {
 		return false
 	}
@@ -85,6 +85,11 @@ func (i *Ingress) shed(f peer, m *sip.Message, now time.Time) bool {
 	_ = f.Send(s.out) // lost like any datagram: the client asks again
 	i.shedder.scratch.Put(s)
 	return true
+}
+
+// lot is what a request draws: the same for whatever has its Call-ID, for a while.
+func (d *shedder) lot(m *sip.Message, now time.Time) uint64 {
+	return maphash.Bytes(d.seed, m.CallID()) + uint64(now.Unix()/shedEpoch)*0x9e3779b97f4a7c15
 }
 
 // rank says how dear a request outside dialogs is.
@@ -111,8 +116,8 @@ func (i *Ingress) rank(m *sip.Message, vouched bool, now time.Time) guard.Rank {
 
 // known reports whether a request comes from a flow on which somebody has authenticated, a trusted network, a static
 // device or the flow of a registration.
-func (i *Ingress) known(m *sip.Message, now time.Time) bool {
-	if i.Guard.Vouched(m.Received, now) {
+func (i *Ingress) known(f peer, m *sip.Message, now time.Time) bool {
+	if i.Guard.Vouched(f.Remote(), now) {
 		return true
 	}
 	from, err := m.From()

@@ -25,6 +25,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"net/netip"
 	"sync"
@@ -70,6 +71,11 @@ type Door interface {
 	Identify(tx *transaction.Server, f *transport.Flow, m *sip.Message) bool
 	// Knows reports whether the sender is known without being asked: by its address, or by the flow it is registered on.
 	Knows(f *transport.Flow, m *sip.Message) bool
+}
+
+// Trimmer is a Door that shortens responses to those who may not be where they say they are.
+type Trimmer interface {
+	Trim(f *transport.Flow, m *sip.Message, res []byte) []byte
 }
 
 // Key is what the marks are made with. It must be the same after a restart, and a secret.
@@ -229,7 +235,7 @@ func (p *Proxy) reply(tx *transaction.Server, f *transport.Flow, m *sip.Message,
 			b.AddBytes(sip.HUnsupported, e.Value()) // §16.3 item 5: none of them is known here
 		}
 	}
-	p.send(tx, f, s, b)
+	p.send(tx, f, m, s, b)
 }
 
 // response starts a response in the scratch's builder.
@@ -250,11 +256,14 @@ func (p *Proxy) tag(m *sip.Message) uint64 {
 	return p.Key.sum('t', via.Branch, m.CallID(), m.FromTag())
 }
 
-func (p *Proxy) send(tx *transaction.Server, f *transport.Flow, s *scratch, b *sip.Builder) {
+func (p *Proxy) send(tx *transaction.Server, f *transport.Flow, m *sip.Message, s *scratch, b *sip.Builder) {
+	s.out = b.Append(s.out[:0])
+	if trimmer, ok := p.Door.(Trimmer); ok {
+		s.out = trimmer.Trim(f, m, s.out)
+	}
 	if tx != nil {
-		_ = tx.Respond(b) // too late is nobody's loss
+		_ = tx.RespondBytes(bytes.Clone(s.out)) // too late is nobody's loss
 		return
 	}
-	s.out = b.Append(s.out[:0])
 	_ = f.Send(s.out) // lost like any datagram: the client asks again
 }

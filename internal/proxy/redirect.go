@@ -57,7 +57,7 @@ func (p *Proxy) refuseRequire(f *transport.Flow, m *sip.Message) {
 	for e := m.Elements(sip.HRequire); e.Next(); {
 		b.AddBytes(sip.HUnsupported, e.Value())
 	}
-	p.send(nil, f, s, b)
+	p.send(nil, f, m, s, b)
 }
 
 // redirect answers with 302 and the contacts, those with the highest q first.
@@ -93,7 +93,7 @@ func (p *Proxy) redirect(f *transport.Flow, m *sip.Message, c *course, d destina
 		s.value = ways[i].appendContact(s.value[:0], now)
 		b.AddBytes(sip.HContact, s.value)
 	}
-	p.send(nil, f, s, b)
+	p.send(nil, f, m, s, b)
 	return refusal{}
 }
 

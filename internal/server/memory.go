@@ -15,6 +15,7 @@ const (
 	rushChanges  = 10_000 // changed objects in one commit that make one
 	quietFactor  = 10     // it is over when no more than a tenth is left
 	lingerAtMost = 200    // transactions that may still be lingering
+	rushMessages = 20_000 // messages between two looks that make one: a flood
 )
 
 // Garbage may pile up to half of what lives, but in a large exchange (a million lines and bindings are a gigabyte, and
@@ -49,6 +50,8 @@ func liveHeap() uint64 {
 type rush struct {
 	peak    int         // calls since the last time
 	changes atomic.Bool // a large commit
+	heard   uint64      // messages so far
+	loudest uint64      // between two looks since the last time
 }
 
 // settle watches for the end of rushes until ctx ends.
@@ -66,9 +69,14 @@ func (s *Server) settle(ctx context.Context) error {
 		}
 		calls := s.exchange.Calls().Len()
 		s.rush.peak = max(s.rush.peak, calls)
-		over := s.rush.peak >= rushCalls && calls <= s.rush.peak/quietFactor && s.transactions.Len() <= lingerAtMost
-		if over || s.rush.changes.Swap(false) {
-			s.rush.peak = calls
+		messages := s.transport.Messages()
+		lately := messages - s.rush.heard
+		s.rush.heard = messages
+		s.rush.loudest = max(s.rush.loudest, lately)
+		over := s.rush.peak >= rushCalls && calls <= s.rush.peak/quietFactor ||
+			s.rush.loudest >= rushMessages && lately <= s.rush.loudest/quietFactor
+		if over && s.transactions.Len() <= lingerAtMost || s.rush.changes.Swap(false) {
+			s.rush.peak, s.rush.loudest = calls, lately
 			debug.FreeOSMemory()
 		}
 	}

@@ -234,8 +234,9 @@ func (s *Server) buildCalls(context.Context) (err error) {
 			return n.PacketsIn, n.PacketsOut, n.Lost
 		},
 		NextHops: s.nextHops,
-		Reasons:  []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String(), guard.ReasonOverload.String()},
-		Blocked:  s.blocked, Limits: s.limits(), Readings: s.readings(),
+		Reasons: []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String(), guard.ReasonOverload.String(),
+			guard.ReasonSmall.String()},
+		Blocked: s.blocked, Limits: s.limits(), Readings: s.readings(),
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},

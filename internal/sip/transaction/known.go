@@ -11,3 +11,6 @@ func (l *Layer) Knows(m *sip.Message) bool {
 	defer s.mu.Unlock()
 	return s.servers[string(key)] != nil
 }
+
+// Drop forgets the transaction without a response: its request has never come.
+func (tx *Server) Drop() { tx.end() }

@@ -115,11 +115,14 @@ func (tx *Server) RespondBytes(res []byte) error {
 // nobody is made to send more than one packet for one, or to remember it.
 //
 // RFC 3261 §26.3.2.4 and §8.2.7: a single response without retransmission. RequestTag is the tag that goes with it.
-func (tx *Server) RespondOnce(b *sip.Builder) error {
+func (tx *Server) RespondOnce(b *sip.Builder) error { return tx.RespondOnceBytes(b.Append(nil)) }
+
+// RespondOnceBytes is RespondOnce with a response that is already printed.
+func (tx *Server) RespondOnceBytes(res []byte) error {
 	if tx.layer.answered != nil {
 		tx.layer.answered(time.Since(tx.began))
 	}
-	err := tx.flow.Send(b.Append(nil))
+	err := tx.flow.Send(res)
 	tx.end()
 	return err
 }

@@ -59,3 +59,12 @@ func (l *Layer) QueueDelay() time.Duration {
 	}
 	return time.Duration(longest)
 }
+
+// Messages is how many have come so far, those that were not admitted included.
+func (l *Layer) Messages() uint64 {
+	n := l.Stats.Refused.Load()
+	for i := range l.Stats.Received {
+		n += l.Stats.Received[i].Load()
+	}
+	return n
+}
