@@ -8,7 +8,8 @@
 // A source is an IPv4 address or an IPv6 /64: what one party can change at will counts as one. Tables have a fixed size
 // whatever arrives; when room is needed, those go first about whom nothing is known that matters, banned ones last.
 // A ban is for strangers: a flow (address and port) on which somebody has authenticated goes on working when its
-// neighbour behind the same NAT is banned, and the more such flows a source has, the more mistakes it may make.
+// neighbour behind the same NAT is banned, and the more such flows a source has, the more mistakes it may make. New flows
+// of such a source get a trickle of requests in, so that a phone whose port has changed finds its way back.
 //
 // Goroutines: none; all methods may be called by any. Ordering: none between sources. Time comes in from outside and
 // only differences of it count, so that a clock that is set changes nothing.
@@ -154,7 +155,7 @@ func (g *Guard) Admit(src netip.AddrPort, now time.Time) Verdict {
 		ban = g.banOf(key, e, t, now)
 	}
 	s.Unlock()
-	if v == Admitted || good && g.flowAdmits(src, t) {
+	if v == Admitted || good && g.flowAdmits(src, t, v == Banned) {
 		return Admitted
 	}
 	if began {
@@ -170,13 +171,21 @@ func (g *Guard) Admit(src netip.AddrPort, now time.Time) Verdict {
 }
 
 // flowAdmits decides about a message that its source may not send any more: a flow on which somebody has
-// authenticated has a budget of its own, so that it suffers neither from a ban nor from a flood of its neighbours.
-func (g *Guard) flowAdmits(src netip.AddrPort, t int64) bool {
+// authenticated has a budget of its own, so that it suffers neither from a ban nor from a flood of its neighbours. Of the
+// others, those that have done nothing share a trickle while the source is banned.
+func (g *Guard) flowAdmits(src netip.AddrPort, t int64, banned bool) bool {
 	key := g.flowKey(src)
 	f := g.flows.lock(key)
-	defer f.Unlock()
 	e := f.find(key)
-	return e != nil && e.request(t, &g.limits)
+	admitted, barred := e != nil && e.request(t, &g.limits), e != nil && e.isBarred(t)
+	isNew := e == nil || !e.isGood(t)
+	f.Unlock()
+	if admitted || !banned || barred || !isNew {
+		return admitted
+	}
+	s, sourceKey := g.lockSource(src.Addr().Unmap())
+	defer s.Unlock()
+	return s.enter(sourceKey, t).newcomer(t)
 }
 
 // AuthPassed says that somebody has authenticated on the flow src: digest, certificate or a configured address.
@@ -205,7 +214,7 @@ func (g *Guard) Vouched(src netip.AddrPort, now time.Time) bool {
 	f := g.flows.lock(key)
 	defer f.Unlock()
 	e := f.find(key)
-	return e != nil && e.passed+flowMemory > g.since(now)
+	return e != nil && e.isGood(g.since(now))
 }
 
 // AuthFailed says that src sent credentials that are wrong. Call it only where src has shown that it receives what is
@@ -269,7 +278,7 @@ func (g *Guard) fail(src netip.AddrPort, now time.Time, why Reason) bool {
 		// The flow that brought the ban about does not profit from an earlier success.
 		fk := g.flowKey(src)
 		f := g.flows.lock(fk)
-		f.remove(fk)
+		f.enter(fk, t).passed = -(t + int64(ban.Until.Sub(now)))
 		f.Unlock()
 		g.tell(ban)
 	}

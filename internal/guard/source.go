@@ -42,6 +42,13 @@ const probeInterval = int64(time.Second)
 // generation is how long an authenticated flow counts towards the share of its source: one to two of these.
 const generation = int64(time.Hour)
 
+// Behind an address with good phones there may be another, or one of them with a new port, while a neighbour's guesses
+// have the address banned. What gets in then is enough for a phone to authenticate, and no more guesses than without a ban.
+const (
+	newcomerInterval = 5 * int64(time.Second)
+	newcomerBurst    = 5 * newcomerInterval
+)
+
 // source is what is known of a source. All times are nanoseconds; budgets are kept as the moment at which they will be
 // full again (the "theoretical arrival time" of the generic cell rate algorithm), so that a source that has been quiet
 // looks like one that was never seen.
@@ -51,6 +58,7 @@ type source struct {
 	failures   int64     // budget of wrong passwords
 	challenges int64     // budget of challenges since the last success
 	ban        int64     // end of the ban
+	newcomers  int64     // budget of requests while the source is banned and has good flows
 	good       [2]uint64 // authenticated flows of this and the last generation, one bit each by hash
 	epoch      int32     // which generation good[0] is
 	strikes    uint8     // bans of late
@@ -72,6 +80,11 @@ func (s *source) request(now int64, l *limits) (v Verdict, began bool) {
 	s.refused = 0
 	s.strike(now, ReasonFlood, l)
 	return Banned, true
+}
+
+// newcomer decides about a message of a new flow of a source that is banned.
+func (s *source) newcomer(now int64) bool {
+	return s.why != ReasonOperator && s.shares(now) > 1 && spend(&s.newcomers, now, newcomerInterval, newcomerBurst)
 }
 
 // spend takes one interval off a budget that may run ahead of now by at most ahead, if there is that much left.
@@ -174,13 +187,24 @@ const flowMemory = 2 * int64(time.Hour)
 
 // flow is what is known of one address and port.
 type flow struct {
-	passed   int64 // when somebody last authenticated
+	passed   int64 // when somebody last authenticated; negative: the end of the ban that it has brought about
 	requests int64 // budget of requests, when the source has none left
 }
 
 // request decides about one message.
 func (f *flow) request(now int64, l *limits) bool {
-	return f.passed+flowMemory > now && spend(&f.requests, now, l.interval, l.burst)
+	return f.isGood(now) && spend(&f.requests, now, l.interval, l.burst)
 }
 
-func (f *flow) worth(now int64) int64 { return max(0, f.passed+flowMemory-now) }
+// isGood reports whether somebody has authenticated of late.
+func (f *flow) isGood(now int64) bool { return f.passed > 0 && f.passed+flowMemory > now }
+
+// isBarred reports whether a ban that the flow has brought about is in force.
+func (f *flow) isBarred(now int64) bool { return f.passed < 0 && -f.passed > now }
+
+func (f *flow) worth(now int64) int64 {
+	if f.passed < 0 {
+		return max(0, -f.passed-now)
+	}
+	return max(0, f.passed+flowMemory-now)
+}
