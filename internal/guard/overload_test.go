@@ -304,7 +304,8 @@ func TestUpperTenth(t *testing.T) {
 		{[]uint64{0, 100, 0, 0, 0}, 0},
 		{[]uint64{0, 91, 9, 0, 0}, 0},
 		{[]uint64{0, 80, 9, 11, 0}, 10 * time.Millisecond},
-		{[]uint64{0, 0, 0, 0, 5}, 100 * time.Millisecond},
+		{[]uint64{0, 0, 0, 0, 16}, 100 * time.Millisecond},
+		{[]uint64{0, 0, 0, 0, 15}, 0}, // too few to say anything
 	} {
 		before, now := []uint64{9, 9, 9, 9, 9}, make([]uint64, 5)
 		for i := range now {
