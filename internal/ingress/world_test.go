@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -102,6 +103,7 @@ type settings struct {
 	timer dialog.TimerPolicy
 	ring  time.Duration // 0: 25 s
 	ports uint16        // last port for media; 0: enough
+	delay *atomic.Int64 // nanoseconds for which work waits; nil: nobody asks
 	tb    testing.TB    // who is told of faults in the ladder; nil: the test
 }
 
@@ -209,8 +211,14 @@ func (o *office) build(s settings) {
 		RingTime: s.ring, Log: log})
 	g, err := guard.New(guard.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}, time.Now())
 	check(err)
+	var overload *guard.Overload
+	if s.delay != nil {
+		overload, err = guard.NewOverload(guard.OverloadConfig{Delay: func() time.Duration { return time.Duration(s.delay.Load()) }}, time.Now())
+		check(err)
+	}
 	pipeline := ingress.New(ingress.Config{
-		Guard: g, Auth: auth.New(auth.Config{Flows: o.locations, Local: func(a netip.Addr) bool { return a == exchangeAddr.Addr() }}),
+		Overload: overload,
+		Guard:    g, Auth: auth.New(auth.Config{Flows: o.locations, Local: func(a netip.Addr) bool { return a == exchangeAddr.Addr() }}),
 		Registrar: registrar.New(o.locations, registrar.Policy{Min: time.Minute, Max: time.Hour}),
 		Locations: o.locations, Directory: d, Endpoint: o.endpoint, Exchange: o.exchange, Transactions: o.transactions,
 		Metrics: metrics.New(metrics.Config{}), UserAgent: "Dialtone",
