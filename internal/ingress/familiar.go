@@ -9,19 +9,18 @@ import (
 	"dialtone/internal/sip"
 )
 
-// familiar remembers for some minutes which registrations were found to be refreshed from where they were made: to look
-// that up costs as much as to refuse a request. It is a table of fixed size in which the newest wins, made at the first
-// overload.
+// familiar remembers for a while whether registrations are refreshed from where they were made: to look that up costs as
+// much as to refuse a request. It is a table of fixed size in which the newest wins, made at the first overload.
 type familiar struct {
 	seed maphash.Seed
 	once sync.Once
-	// slots are hashes of To and source, but for the lowest byte, which is the time in shedEpochs.
+	// slots are hashes of To and source, but for the lowest byte: the time in shedEpochs, and a bit for the answer.
 	slots []atomic.Uint64
 }
 
 const (
 	familiarSlots = 1 << 16
-	familiarFor   = 8 // shedEpochs
+	familiarFor   = 8 // shedEpochs that a yes is valid; a no is so for the present one and the next
 )
 
 // key is what a registration is remembered by.
@@ -31,12 +30,23 @@ func (k *familiar) key(m *sip.Message) uint64 {
 	return maphash.Bytes(k.seed, to)*0x9e3779b97f4a7c15 ^ maphash.Comparable(k.seed, m.Received)
 }
 
-// has reports whether a key was added of late.
-func (k *familiar) has(key uint64, now time.Time) bool {
+// has is the answer for a key, if it was found of late.
+func (k *familiar) has(key uint64, now time.Time) (yes, known bool) {
 	v := k.slots[key>>8%familiarSlots].Load()
-	return (v^key)>>8 == 0 && uint8(now.Unix()/shedEpoch)-uint8(v) < familiarFor
+	if (v^key)>>8 != 0 {
+		return false, false
+	}
+	age := (uint8(now.Unix()/shedEpoch) - uint8(v)>>1) & 0x7f
+	if yes = v&1 != 0; yes {
+		return true, age < familiarFor
+	}
+	return false, age < 2
 }
 
-func (k *familiar) add(key uint64, now time.Time) {
-	k.slots[key>>8%familiarSlots].Store(key&^0xff | uint64(uint8(now.Unix()/shedEpoch)))
+func (k *familiar) add(key uint64, yes bool, now time.Time) {
+	v := key&^0xff | uint64(uint8(now.Unix()/shedEpoch)<<1)
+	if yes {
+		v |= 1
+	}
+	k.slots[key>>8%familiarSlots].Store(v)
 }

@@ -139,8 +139,8 @@ func (i *Ingress) known(f peer, m *sip.Message, now time.Time) bool {
 // refreshes reports whether a REGISTER is for a line that is registered from where it comes.
 func (i *Ingress) refreshes(m *sip.Message, now time.Time) bool {
 	key := i.shedder.known.key(m)
-	if i.shedder.known.has(key, now) {
-		return true
+	if yes, known := i.shedder.known.has(key, now); known {
+		return yes
 	}
 	to, err := m.To()
 	if err != nil {
@@ -148,11 +148,9 @@ func (i *Ingress) refreshes(m *sip.Message, now time.Time) bool {
 	}
 	s := i.Directory.Snapshot()
 	t := tenantOf(s, &to.URI)
-	if t == nil || !i.isHere(s, t, userOf(&to.URI), m.Received, now) {
-		return false
-	}
-	i.shedder.known.add(key, now)
-	return true
+	yes := t != nil && i.isHere(s, t, userOf(&to.URI), m.Received, now)
+	i.shedder.known.add(key, yes, now)
+	return yes
 }
 
 // isHere reports whether a device of that name, or a line of that number, is registered from src.
