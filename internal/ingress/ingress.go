@@ -235,7 +235,7 @@ func (i *Ingress) HandleCancel(tx *transaction.Server, m *sip.Message) {
 // RFC 3261 §26.3.2.4: a single 401, without retransmission.
 func (i *Ingress) refuse(a *answer) {
 	switch {
-	case !i.vouched(a.f, a.m):
+	case !i.Vouches(a.f, a.m):
 		i.sendLean(a)
 	case a.tx != nil && !a.f.Reliable():
 		a.send()

@@ -17,8 +17,8 @@ import (
 // mayAnswer is how long an answer to an unknown source may be.
 func mayAnswer(request int) int { return request + request/2 }
 
-// vouched reports whether an answer reaches the one who has asked.
-func (i *Ingress) vouched(f *transport.Flow, m *sip.Message) bool {
+// Vouches reports whether an answer reaches the one who has asked.
+func (i *Ingress) Vouches(f *transport.Flow, m *sip.Message) bool {
 	return f.Reliable() || i.Guard.Vouched(f.Remote(), m.Arrived)
 }
 
@@ -39,16 +39,13 @@ func (i *Ingress) sendLean(a *answer) {
 	}
 }
 
-// Trim shortens a response of the proxy to a source that nobody vouches for.
+// Trim shortens a response of the proxy for a source that nobody vouches for.
 func (i *Ingress) Trim(f *transport.Flow, m *sip.Message, res []byte) []byte {
-	if i.vouched(f, m) {
-		return res
-	}
 	res, _ = lean(res, mayAnswer(len(m.Bytes())))
 	return res
 }
 
-var _ proxy.Trimmer = (*Ingress)(nil)
+var _ proxy.Doubter = (*Ingress)(nil)
 
 // lean leaves out of a printed response, in its place, what it may do without: always the name of the server, and of
 // the rest as much as is needed to make it no longer than limit. It reports whether that was enough.

@@ -73,8 +73,11 @@ type Door interface {
 	Knows(f *transport.Flow, m *sip.Message) bool
 }
 
-// Trimmer is a Door that shortens responses to those who may not be where they say they are.
-type Trimmer interface {
+// Doubter is a Door that knows who may not be where he says he is: such a one gets one short answer to one request.
+type Doubter interface {
+	// Vouches reports whether an answer reaches the one who has sent the request.
+	Vouches(f *transport.Flow, m *sip.Message) bool
+	// Trim shortens an answer for everybody else.
 	Trim(f *transport.Flow, m *sip.Message, res []byte) []byte
 }
 
@@ -229,13 +232,33 @@ func (p *Proxy) reply(tx *transaction.Server, f *transport.Flow, m *sip.Message,
 	s := p.scratch()
 	defer p.free(s)
 	p.Stats.Refused.Add(1)
+	p.send(tx, f, m, s, p.refused(s, tx, m, no))
+}
+
+// refused is the response that says no.
+func (p *Proxy) refused(s *scratch, tx *transaction.Server, m *sip.Message, no refusal) *sip.Builder {
 	b := p.response(s, tx, m, no)
 	if no.status == 420 {
 		for e := m.Elements(sip.HProxyRequire); e.Next(); {
 			b.AddBytes(sip.HUnsupported, e.Value()) // §16.3 item 5: none of them is known here
 		}
 	}
-	p.send(tx, f, m, s, b)
+	return b
+}
+
+// turnAway answers a request that has had no answer yet. Of somebody who may be elsewhere nothing is remembered, and
+// nothing is sent to him again unless he asks again (RFC 3261 §26.3.2.4).
+func (p *Proxy) turnAway(tx *transaction.Server, f *transport.Flow, m *sip.Message, no refusal) {
+	doubter, doubts := p.Door.(Doubter)
+	if !doubts || doubter.Vouches(f, m) {
+		p.reply(tx, f, m, no)
+		return
+	}
+	s := p.scratch()
+	defer p.free(s)
+	p.Stats.Refused.Add(1)
+	s.out = p.refused(s, nil, m, no).Append(s.out[:0]) // with the tag that HandleACK knows
+	_ = tx.RespondOnceBytes(doubter.Trim(f, m, s.out))
 }
 
 // response starts a response in the scratch's builder.
@@ -258,8 +281,8 @@ func (p *Proxy) tag(m *sip.Message) uint64 {
 
 func (p *Proxy) send(tx *transaction.Server, f *transport.Flow, m *sip.Message, s *scratch, b *sip.Builder) {
 	s.out = b.Append(s.out[:0])
-	if trimmer, ok := p.Door.(Trimmer); ok {
-		s.out = trimmer.Trim(f, m, s.out)
+	if doubter, ok := p.Door.(Doubter); ok && !doubter.Vouches(f, m) {
+		s.out = doubter.Trim(f, m, s.out)
 	}
 	if tx != nil {
 		_ = tx.RespondBytes(bytes.Clone(s.out)) // too late is nobody's loss

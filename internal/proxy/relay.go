@@ -35,16 +35,16 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 			return
 		}
 	}
-	if no.status == 0 && m.Method() == sip.INVITE {
-		p.trying(tx, m)
-	}
 	r := &relay{p: p, tx: tx, in: f, pending: &pending{m: m, c: c, breadth: breadthOf(m.Uint(sip.HMaxBreadth))}}
 	if no.status == 0 {
 		no = r.aim(d)
 	}
 	if no.status != 0 {
-		p.reply(tx, f, m, no)
+		p.turnAway(tx, f, m, no)
 		return
+	}
+	if m.Method() == sip.INVITE {
+		p.trying(tx, m)
 	}
 	tx.SetHandler(r)
 	r.happen(happening{kind: began})
@@ -54,7 +54,7 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 // may not pass is dropped.
 func (p *Proxy) HandleACK(f *transport.Flow, m *sip.Message) {
 	c, no := p.read(f, m)
-	if no.status != 0 || p.ours(&c) {
+	if no.status != 0 || p.ours(&c) || p.isOurAnswer(m) {
 		return
 	}
 	if d := p.destinationOf(&c); permissionFor(&c, d, false) == granted || p.Door.Knows(f, m) {

@@ -427,3 +427,34 @@ func TestRFC6228DroppedForkIsTold(t *testing.T) {
 		})
 	}
 }
+
+// TestStrangerIsTurnedAwayOnce: RFC 3261 §26.3.2.4: whoever may not be where he says he is gets one answer to one request,
+// without a row of repetitions, and the answer's ACK goes no further. Whoever is known is answered until he has heard it.
+func TestStrangerIsTurnedAwayOnce(t *testing.T) {
+	for _, doubts := range []bool{true, false} {
+		inOffice(t, setup{}, func(o *office) {
+			o.proxy.doubts = doubts
+			text := o.invite("1")
+			busy := o.caller.expect("480 ") // nobody is registered
+			if busy.Has(sip.HServer) == doubts {
+				t.Errorf("the answer to a stranger (%v) is\n%s", doubts, busy.Bytes())
+			}
+			<-time.After(20 * time.Second)
+			if n := o.caller.count("480 "); doubts && n != 1 || !doubts && n < 5 {
+				t.Errorf("%d answers to a stranger (%v)", n, doubts)
+			}
+			if n := o.caller.count("100 "); n != 0 {
+				t.Errorf("%d times 100 for what is refused at once", n)
+			}
+			if doubts {
+				o.caller.send(at(us), text)
+				if again := o.caller.expect("480 "); string(again.ToTag()) != string(busy.ToTag()) {
+					t.Errorf("tags %s and %s", busy.ToTag(), again.ToTag())
+				}
+			}
+			o.ring(0, 1000) // somebody is there now; the ACK is not for him
+			o.fail(busy, "1")
+			o.phones[0].silent(time.Second)
+		})
+	}
+}

@@ -100,6 +100,7 @@ type node struct {
 	directory    *directory.Directory
 	proxy        *proxy.Proxy
 	known        bool // what the door says
+	doubts       bool // the door vouches for nobody
 	hops         *nexthop.Hops
 	stopHops     context.CancelFunc
 	asked        int
@@ -239,7 +240,11 @@ func (n *node) Identify(tx *transaction.Server, _ *transport.Flow, m *sip.Messag
 	}
 	return n.known
 }
-func (n *node) Knows(*transport.Flow, *sip.Message) bool { return n.known }
+func (n *node) Knows(*transport.Flow, *sip.Message) bool   { return n.known }
+func (n *node) Vouches(*transport.Flow, *sip.Message) bool { return !n.doubts }
+func (n *node) Trim(_ *transport.Flow, _ *sip.Message, res []byte) []byte {
+	return bytes.Replace(res, []byte("Server: Dialtone\r\n"), nil, 1)
+}
 
 // bind registers a contact as the registrar would.
 func (n *node) bind(number string, b location.Binding) {
