@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -24,19 +25,59 @@ const (
 	gcPercent = 50
 	gcRoom    = 256 << 20 // what half of a heap may come to
 	gcLeast   = 20        // percent: each collection marks all that lives
+
+	// Under heavy load collections are what messages wait for: there are hundreds of thousands of transactions to mark, and
+	// garbage comes fast. Then memory is spent to have one in half a minute, if the machine has it.
+	gcEvery     = time.Second
+	gcBusy      = 30_000 // transactions; those of a thousand requests a second linger for half a minute
+	gcBusyMax   = 400    // percent
+	gcBusyRoom  = 1 << 30
+	gcBusyShare = 16 // and no more room than this part of the machine
+	gcLimit     = 70 // percent of the machine's memory, near which the collector spares nothing
 )
 
 // TuneGC keeps the memory of this process close to what the exchange needs. The tables that an idle one holds (guard,
 // nonces, ladder) are most of its heap, have few pointers, and would by themselves let as much garbage again pile up
 // between two collections; half of that costs a percent of a core at hundreds of calls a second. Run does it again when
-// the exchange has grown or shrunk.
-func TuneGC() { debug.SetGCPercent(gcPercentFor(liveHeap())) }
-
-func gcPercentFor(live uint64) int {
-	if live <= gcRoom*100/gcPercent {
-		return gcPercent
+// the exchange has grown or shrunk, or has more or less to do.
+func TuneGC() {
+	debug.SetGCPercent(gcPercentFor(liveHeap(), 0, 0))
+	if memory := machineMemory(); memory > 0 && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(int64(memory / 100 * gcLimit))
 	}
-	return max(gcLeast, int(gcRoom*100/live))
+}
+
+// gcPercentFor is the room for garbage, in percent of what lives, with so many transactions on a machine with so much
+// memory.
+func gcPercentFor(live uint64, transactions int, memory uint64) int {
+	percent := gcPercent
+	if live > gcRoom*100/gcPercent {
+		percent = max(gcLeast, int(gcRoom*100/live))
+	}
+	if transactions >= gcBusy {
+		room := min(gcBusyRoom, memory/gcBusyShare)
+		percent = max(percent, min(gcBusyMax, int(room*100/max(live, 1))))
+	}
+	return percent
+}
+
+// tuneGC adapts the garbage collector until ctx ends.
+func (s *Server) tuneGC(ctx context.Context) error {
+	tick := time.NewTicker(gcEvery)
+	defer tick.Stop()
+	last, memory := 0, machineMemory()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		// To set it stops the world for a moment: not for a trifle.
+		if percent := gcPercentFor(liveHeap(), s.transactions.Len(), memory); max(percent, last) > min(percent, last)*11/10 {
+			debug.SetGCPercent(percent)
+			last = percent
+		}
+	}
 }
 
 // liveHeap is what the last collection has found alive, in bytes.
@@ -63,9 +104,6 @@ func (s *Server) settle(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		if s.options.TuneGC {
-			TuneGC()
 		}
 		calls := s.exchange.Calls().Len()
 		s.rush.peak = max(s.rush.peak, calls)

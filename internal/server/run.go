@@ -31,6 +31,9 @@ func (s *Server) Run(ctx context.Context) error {
 	run("transactions", s.transactions.Run)
 	run("journal", func(ctx context.Context) error { return s.recorder.Run(ctx, s.exchange.Calls()) })
 	run("memory", s.settle)
+	if s.options.TuneGC {
+		run("garbage", s.tuneGC)
+	}
 	if s.hops != nil {
 		run("next hops", s.hops.Run)
 	}

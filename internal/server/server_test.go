@@ -162,15 +162,38 @@ func TestFirstStart(t *testing.T) {
 func TestGCPercent(t *testing.T) {
 	last := gcPercent
 	for live, want := range map[uint64]int{0: 50, 30 << 20: 50, 512 << 20: 50, 640 << 20: 40, 1 << 30: 25, 8 << 30: 20, 1 << 60: 20} {
-		if got := gcPercentFor(live); got != want {
+		if got := gcPercentFor(live, 0, 24<<30); got != want {
 			t.Errorf("%d MB live: %d percent, want %d", live>>20, got, want)
 		}
 	}
 	for live := uint64(1 << 20); live < 1<<36; live *= 2 {
-		if got := gcPercentFor(live); got > last {
+		if got := gcPercentFor(live, 0, 24<<30); got > last {
 			t.Errorf("%d MB live: %d percent, more than with less", live>>20, got)
 		} else {
 			last = got
+		}
+	}
+	// Under load there is more room where the machine has it, but no more than that.
+	for _, c := range []struct {
+		live, memory uint64
+		want         int
+	}{
+		{0, 24 << 30, 400}, {100 << 20, 24 << 30, 400}, {512 << 20, 24 << 30, 200}, {2 << 30, 24 << 30, 50}, {8 << 30, 24 << 30, 20},
+		{100 << 20, 2 << 30, 128}, {100 << 20, 512 << 20, 50}, {100 << 20, 0, 50},
+	} {
+		if got := gcPercentFor(c.live, gcBusy, c.memory); got != c.want {
+			t.Errorf("%d of %d MB live under load: %d percent, want %d", c.live>>20, c.memory>>20, got, c.want)
+		}
+	}
+}
+
+func TestMachineMemory(t *testing.T) {
+	for text, want := range map[string]uint64{
+		"MemTotal:       24601234 kB\nMemFree: 1 kB\n": 24601234 << 10, "MemFree: 1 kB\nMemTotal: 5 kB": 5 << 10,
+		"MemTotal: many kB\n": 0, "MemTotal: 5 MB\n": 0, "": 0,
+	} {
+		if got := memTotal([]byte(text)); got != want {
+			t.Errorf("%q: %d, want %d", text, got, want)
 		}
 	}
 }
