@@ -148,6 +148,7 @@ type memory struct {
 	resident int
 	anon     int // of it, what is no file
 	heap     int // in use, whether its pages have been touched or not
+	apart    int // of anon, what Go needs beside the heap: stacks, the collector's books
 }
 
 func (x *server) held() (m memory) {
@@ -164,12 +165,16 @@ func (x *server) held() (m memory) {
 		*value >>= 10
 	}
 	m.heap = int(x.metric("go_memstats_heap_inuse_bytes")) >> 20
+	for _, part := range []string{"stack", "gc", "mspan", "mcache", "buck_hash", "other"} {
+		m.apart += int(x.metric("go_memstats_" + part + "_sys_bytes"))
+	}
+	m.apart >>= 20
 	return m
 }
 
 // whole is what would be resident if all that is in use had been touched: tables of a fixed size get their pages from the
 // system one by one.
-func (m memory) whole() int { return m.resident + max(0, m.heap-m.anon) }
+func (m memory) whole() int { return m.resident + max(0, m.heap-(m.anon-m.apart)) }
 
 // houses is an office whose phones stand behind a few addresses.
 type houses struct {
