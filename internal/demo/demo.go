@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer parts.Wait()
 	defer stop()
 	secret := rand.Text()
-	if _, e := s.Apply(ctx, furniture(secret)); e != nil {
+	if _, e := s.Apply(ctx, furniture(secret, s.SIPAddr())); e != nil {
 		return fmt.Errorf("furnish: %w", e)
 	}
 	fmt.Fprintf(o.Out, "data=%s\nsip=%s\nurl=%s\nuser=admin\npassword=%s\n", dir, s.SIPAddr(), s.URL(), password)
@@ -87,6 +87,7 @@ func Run(ctx context.Context, o Options) (err error) {
 const guide = `
 Built-in phones call each other now. Join them with a softphone on this machine:
   server %s   user %s   password %s   then call 101, or *43 to hear yourself
+107 is behind an edge: dialtone next-hop list shows the set of servers (here one) that the edge sends its requests to.
 Look around from a second terminal: dialtone calls -w --data %s
 Ctrl-C ends the demonstration and removes its data.
 
@@ -100,6 +101,7 @@ func staticFile(dir string) config.Config {
 	c.SIP.Listen = []config.SIPListener{
 		{Transport: "udp", Addr: netip.AddrPortFrom(loopback, 0), Role: config.Exchange},
 		{Transport: "tcp", Addr: netip.AddrPortFrom(loopback, 0), Role: config.Exchange},
+		{Transport: "udp", Addr: netip.AddrPortFrom(loopback, 0), Role: config.Proxy}, // an edge before the exchange
 	}
 	c.SIP.Drain = config.Duration{Duration: 2 * time.Second}
 	c.RTP.Ports = config.PortRange{First: 20000, Last: 24999}
@@ -113,6 +115,7 @@ type person struct {
 	hz     float64  // of the phone's tone: each is known by its own
 	calls  []string // whom the phone calls, in turn; nil: it only answers
 	ring   time.Duration
+	edge   bool // it stands before the edge: everything from it and to it passes there
 }
 
 // people are the phones of the furniture.
@@ -122,7 +125,8 @@ var people = [...]person{
 	{number: "103", hz: 500, calls: []string{"104", "*43", "105"}, ring: time.Second},
 	{number: "104", hz: 700, ring: 2 * time.Second},
 	{number: "105", hz: 800, ring: time.Second},
-	{number: "106", hz: 900, calls: []string{"105", "104"}, ring: time.Second},
+	{number: "106", hz: 900, calls: []string{"105", "104", "107"}, ring: time.Second},
+	{number: "107", hz: 1000, calls: []string{"102", "104"}, ring: time.Second, edge: true},
 }
 
 // phones opens the phones and lets them call until ctx ends.
@@ -137,7 +141,11 @@ func phones(ctx context.Context, s *server.Server, secret string, o Options) err
 	defer calling.Wait()
 	var callers []func()
 	for _, who := range people {
-		p, err := softphone.New(softphone.Config{Network: net, Server: s.SIPAddr(), User: who.number, Password: secret, Media: engine,
+		where, domain := s.SIPAddr(), ""
+		if who.edge {
+			where, domain = s.EdgeAddr(), behind
+		}
+		p, err := softphone.New(softphone.Config{Network: net, Server: where, Domain: domain, User: who.number, Password: secret, Media: engine,
 			Log: o.Log, Answer: func(in softphone.Incoming) softphone.Decision {
 				if in.Active > 0 {
 					return softphone.Decision{Refuse: cause.Busy()}

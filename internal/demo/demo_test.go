@@ -46,6 +46,7 @@ func TestDemo(t *testing.T) {
 		out.shows(`sip=127\.0\.0\.1:\d+\nurl=http://127\.0\.0\.1:\d+\nuser=admin\npassword=\S+\n`),
 		out.shows(`registered 106`), out.shows(`101  -> 102  answered`), out.shows(`101  -> 102  ended: normal`),
 		out.shows(`-> \*43  answered`), out.shows(`101  -> 999  ended: unknown number`),
+		out.shows(`registered 107`), out.shows(`107  -> 102  answered`), out.shows(`106  -> 107  answered`),
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

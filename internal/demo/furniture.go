@@ -5,9 +5,12 @@ import "strings"
 // visitor is the account for a softphone of whoever watches.
 const visitor = "200"
 
-// furniture is the apply file of the demonstration.
-func furniture(secret string) []byte {
-	return []byte(strings.ReplaceAll(file, "SECRET", secret))
+// behind is the domain that the edge sends on to the exchange.
+const behind = "inside.example"
+
+// furniture is the apply file of the demonstration, for an exchange at that address.
+func furniture(secret, exchange string) []byte {
+	return []byte(strings.NewReplacer("SECRET", secret, "EXCHANGE", exchange, "BEHIND", behind).Replace(file))
 }
 
 const file = `
@@ -28,7 +31,10 @@ lines:
   - {number: "104", name: "偉", user: wei, site: hanoi, devices: [{username: "104", password: "SECRET"}]}
   - {number: "105", name: "عمر", product: sip-phone, user: omar, site: tehran, devices: [{username: "105", password: "SECRET"}]}
   - {number: "106", name: Reception, site: tehran, devices: [{username: "106", password: "SECRET"}]}
+  - {number: "107", name: Branch, devices: [{username: "107", password: "SECRET"}]}
   - {number: "200", name: Visitor, devices: [{username: "200", password: "SECRET"}]}
 numbers:
   - {number: "+982188776655", to: "line:106", language: fa}
+next_hops:
+  - {name: inside, domain: BEHIND, targets: [{uri: "sip:EXCHANGE"}]}
 `

@@ -11,6 +11,7 @@ import (
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
 	"dialtone/internal/cdr"
+	"dialtone/internal/config"
 	"dialtone/internal/directory"
 	"dialtone/internal/sip/transport"
 )
@@ -159,6 +160,21 @@ func (s *Server) SIPAddr() string {
 			return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
 		}
 		return addrs[0].String()
+	}
+	return ""
+}
+
+// EdgeAddr is the address of the first datagram listener that forwards; "" when there is none.
+func (s *Server) EdgeAddr() string {
+	at := 0
+	for _, l := range s.options.Config.SIP.Listen {
+		if l.Transport != "udp" {
+			continue
+		}
+		if addrs := s.transport.Addrs(transport.UDP); l.Role == config.Proxy && at < len(addrs) {
+			return addrs[at].String()
+		}
+		at++
 	}
 	return ""
 }
