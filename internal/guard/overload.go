@@ -141,6 +141,7 @@ type Overload struct {
 	offered [Ranks]atomic.Uint32 // since the last sample
 	active  atomic.Bool          // something is to be refused, or the mix is wanted
 	percent atomic.Uint32        // Refused in hundredths
+	answers atomic.Int32         // refusals that were answered since the last sample
 	delay   atomic.Int64         // the last sample
 	refused [Ranks]paddedCounter // since the start
 	passed  [1]paddedCounter     // emergency calls that would have been refused
@@ -186,6 +187,7 @@ func (o *Overload) sample(t int64) {
 	o.next.Store(t + int64(samplePeriod))
 	elapsed := time.Duration(t - o.last)
 	o.last = t
+	o.answers.Store(0)
 	delay := o.config.Delay()
 	o.delay.Store(int64(delay))
 	if delay == 0 && !o.active.Load() {
@@ -216,6 +218,18 @@ func (o *Overload) Refuses(r Rank, hash uint64) bool {
 
 // Count notes a request of rank r that was refused.
 func (o *Overload) Count(r Rank) { o.refused[r].Add(1) }
+
+// RefusalsPerSecond is how many refusals of datagrams are answered, those of calls aside. A refusal costs nearly half of
+// what a registration does, most of it the system's for sending: at twice the capacity a server that answers everybody
+// does little else. Who hears nothing asks again, later each time (RFC 3261 §17.1.2.2). Callers are always answered: a call
+// costs ten times its refusal, and its repetitions come soon.
+const RefusalsPerSecond = 10_000
+
+// MayAnswer reports whether one more refusal may be answered now.
+func (o *Overload) MayAnswer() bool {
+	const most = RefusalsPerSecond * samplePeriod / time.Second
+	return o.answers.Load() < int32(most) && o.answers.Add(1) <= int32(most)
+}
 
 // Exempted notes an emergency call that passed although its rank was to be refused.
 func (o *Overload) Exempted() { o.passed[0].Add(1) }

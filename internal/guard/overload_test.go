@@ -361,3 +361,24 @@ func BenchmarkScheduler(b *testing.B) {
 		s.Delay()
 	}
 }
+
+// TestRefusalsAreBounded: so many are answered between two samples, and as many again after the next.
+func TestRefusalsAreBounded(t *testing.T) {
+	start := time.Now()
+	o, err := NewOverload(OverloadConfig{Delay: func() time.Duration { return time.Second }}, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sample := range 3 {
+		o.Watch(start.Add(time.Duration(sample) * samplePeriod))
+		answered := 0
+		for range 1000 {
+			if o.MayAnswer() {
+				answered++
+			}
+		}
+		if answered != 100 {
+			t.Errorf("sample %d: %d refusals of 1000 were answered, want 100", sample, answered)
+		}
+	}
+}

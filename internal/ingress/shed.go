@@ -18,6 +18,7 @@ import (
 // peer is what a refusal needs to know of a flow.
 type peer interface {
 	Remote() netip.AddrPort
+	Reliable() bool
 	Send(b []byte) error
 }
 
@@ -76,6 +77,9 @@ func (i *Ingress) shed(f peer, m *sip.Message, now time.Time) bool {
 	}
 	i.Overload.Count(rank)
 	i.Metrics.GuardBlocked(guard.ReasonOverload.String())
+	if m.Method() != sip.INVITE && !f.Reliable() && !i.Overload.MayAnswer() {
+		return true
+	}
 	s := i.shedder.scratch.Get().(*refusalScratch)
 	b := s.builder.Response(m, 503, "", i.shedder.tag(s, m))
 	if rank == guard.RankNew && m.Method() == sip.REGISTER && !vouched && isAlone(m) {

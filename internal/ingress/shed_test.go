@@ -37,6 +37,8 @@ type gate struct {
 
 func (g *gate) Remote() netip.AddrPort { return g.from }
 
+func (g *gate) Reliable() bool { return false }
+
 func (g *gate) Send(b []byte) error {
 	if g.sent != nil {
 		g.sent = append(g.sent, string(b))

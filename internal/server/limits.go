@@ -39,6 +39,7 @@ func (s *Server) limits() map[string]float64 {
 		"probes":                 float64(g.Probes),
 		"sources":                float64(g.Sources),
 		"queue_delay":            seconds(g.QueueDelay),
+		"refusals_per_second":    guard.RefusalsPerSecond,
 		"connections":            float64(g.Connections),
 		"connections_per_source": float64(g.ConnectionsPerSource),
 		"handshakes":             float64(g.Handshakes),
