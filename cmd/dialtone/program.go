@@ -75,8 +75,11 @@ func runDemo(ctx context.Context, sys system) error {
 	return demo.Run(ctx, demo.Options{Out: sys.stdout, Getenv: sys.getenv, Log: log})
 }
 
-// tuneGC sets up the garbage collector unless GOGC does.
+// tuneGC sets up the garbage collector where GOGC and GOMEMLIMIT do not.
 func tuneGC(getenv func(string) string) (tuned bool) {
+	if getenv("GOMEMLIMIT") == "" {
+		server.LimitMemory()
+	}
 	if getenv("GOGC") != "" {
 		return false
 	}

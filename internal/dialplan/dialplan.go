@@ -112,6 +112,13 @@ func Make(s *directory.Snapshot, live Live, who Caller, dialled Dialled, _ time.
 	return q.plan
 }
 
+// IsEmergency reports whether the plan for a call would be that for an emergency.
+func IsEmergency(s *directory.Snapshot, who Caller, dialled string) bool {
+	q := question{Snapshot: s, who: who, plan: Plan{Number: number.Normalise(dialled)}}
+	_, _, ok := q.service()
+	return ok
+}
+
 // question is a plan in the making.
 type question struct {
 	*directory.Snapshot
@@ -120,12 +127,21 @@ type question struct {
 	plan Plan
 }
 
-// emergency recognises the emergency numbers of the country that the caller is in. Where no country is known, a line
-// that somebody gave the number 112 or 911 keeps it.
+// service recognises the emergency numbers of the country that the caller is in. Where no country is known, a line that
+// somebody gave the number 112 or 911 keeps it.
+func (q *question) service() (country string, service number.Service, ok bool) {
+	country = q.country()
+	service, ok = number.IsEmergency(country, q.plan.Number)
+	if country == "" && q.Line(q.who.Tenant, q.plan.Number) != nil {
+		ok = false
+	}
+	return country, service, ok
+}
+
+// emergency plans for an emergency number.
 func (q *question) emergency() bool {
-	country := q.country()
-	service, ok := number.IsEmergency(country, q.plan.Number)
-	if !ok || country == "" && q.Line(q.who.Tenant, q.plan.Number) != nil {
+	country, service, ok := q.service()
+	if !ok {
 		return false
 	}
 	q.plan.Emergency = service

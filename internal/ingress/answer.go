@@ -21,7 +21,7 @@ type answer struct {
 	m   *sip.Message
 	tx  *transaction.Server // nil: without
 	out []byte
-	tag [16]byte
+	tag []byte
 }
 
 // answerTo takes an answer from the pool; done puts it back.
@@ -55,12 +55,8 @@ func (i *Ingress) requestTag(a *answer) string {
 	h.Write(a.m.CallID())
 	h.WriteByte(0)
 	h.Write(a.m.FromTag())
-	const hex = "0123456789abcdef"
-	sum := h.Sum64()
-	for at := range a.tag {
-		a.tag[at] = hex[sum>>(60-4*at)&15]
-	}
-	return view(a.tag[:])
+	a.tag = sip.AppendHex(a.tag[:0], h.Sum64())
+	return view(a.tag)
 }
 
 // view is b as a string, without a copy, for as long as b is not changed.

@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"dialtone/internal/auth"
-	"dialtone/internal/directory"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/transaction"
@@ -29,7 +28,8 @@ func (i *Ingress) Forwards(tf transaction.Flow) bool {
 	return ok && i.Proxy != nil && i.Listeners[f.Role()].Forwarding != None
 }
 
-// withoutState takes what needs no transaction; false for everything else.
+// withoutState takes what is forwarded without a transaction; false for everything else. What is for our registrar, atOnce
+// has taken.
 func (i *Ingress) withoutState(f *transport.Flow, m *sip.Message) bool {
 	if !m.IsRequest() {
 		if proxy.TakesResponse(m) {
@@ -40,19 +40,13 @@ func (i *Ingress) withoutState(f *transport.Flow, m *sip.Message) bool {
 	}
 	switch i.Listeners[f.Role()].Forwarding {
 	case Stateless:
-		if i.Proxy.Registers(f, m) {
-			return false
-		}
 		i.Proxy.HandleStateless(f, m)
-		return true
 	case Redirect:
-		if i.Proxy.Registers(f, m) {
-			return false
-		}
 		i.Proxy.HandleRedirect(f, m)
-		return true
+	default:
+		return false
 	}
-	return false
+	return true
 }
 
 // serviceRoute leads from a proxy before us back to this listener, which sends on what its lines send: RFC 3608 §6.3. Who
@@ -84,44 +78,13 @@ func (i *Ingress) isAnothers(m *sip.Message, who *auth.Result) bool {
 		return false
 	}
 	from, err := m.From()
-	if err != nil {
-		return false
-	}
 	s := i.Directory.Snapshot()
-	tenant := s.TenantByDomain(string(from.URI.Host))
-	if tenant == nil {
+	if err != nil || s.TenantByDomain(view(from.URI.Host)) == nil {
 		return false
 	}
-	user := from.URI.UserUnescaped()
-	line := s.Line(tenant.ID, user)
-	if account, ok := s.Device(tenant.ID, user); ok {
-		line = account.Line
-	}
+	_, line := i.sender(s, m)
 	return line != nil && line.ID != who.Line.ID
 }
 
 // Knows implements proxy.Door: a static device by its address, or a line by the flow that it is registered on.
-func (i *Ingress) Knows(_ *transport.Flow, m *sip.Message) bool {
-	from, err := m.From()
-	if err != nil {
-		return false
-	}
-	s := i.Directory.Snapshot()
-	tenant := s.TenantByDomain(string(from.URI.Host))
-	if tenant == nil {
-		tenant = s.TenantByName(directory.DefaultTenant)
-	}
-	if tenant == nil {
-		return false
-	}
-	user := from.URI.UserUnescaped()
-	if _, ok := s.StaticDevice(tenant.ID, m.Received.Addr().Unmap(), user); ok {
-		return true
-	}
-	now := m.Arrived
-	if account, ok := s.Device(tenant.ID, user); ok && i.Locations.HasFlow(tenant.ID, account.Line.ID, m.Received, now) {
-		return true
-	}
-	line := s.Line(tenant.ID, user)
-	return line != nil && i.Locations.HasFlow(tenant.ID, line.ID, m.Received, now)
-}
+func (i *Ingress) Knows(_ *transport.Flow, m *sip.Message) bool { return i.knows(m, m.Arrived) }

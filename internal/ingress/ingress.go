@@ -111,7 +111,7 @@ func (i *Ingress) HandleMessage(f *transport.Flow, m *sip.Message) {
 			}
 		}
 	}
-	if i.Proxy != nil && i.withoutState(f, m) || m.IsRequest() && i.atOnce(f, m) {
+	if m.IsRequest() && i.atOnce(f, m) || i.Proxy != nil && i.withoutState(f, m) {
 		return
 	}
 	i.Transactions.HandleMessage(f, m)

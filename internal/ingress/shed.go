@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"hash/maphash"
 	"net/netip"
-	"strconv"
-	"sync"
 	"time"
-	"unsafe"
 
-	"dialtone/internal/directory"
+	"dialtone/internal/dialplan"
 	"dialtone/internal/guard"
-	"dialtone/internal/number"
 	"dialtone/internal/sip"
 )
 
@@ -24,17 +20,9 @@ type peer interface {
 
 // shedder refuses new work while the server has more than it can do.
 type shedder struct {
-	seed    maphash.Seed // of decisions
-	tags    maphash.Seed // of the To tags of refusals, which strangers see
-	scratch sync.Pool    // of *refusalScratch
-	known   familiar
-}
-
-// refusalScratch is the room that one refusal needs.
-type refusalScratch struct {
-	builder sip.Builder
-	out     []byte
-	tag     [refusalTagLen]byte
+	seed  maphash.Seed // of decisions
+	tags  maphash.Seed // of the To tags of refusals, which strangers see
+	known familiar
 }
 
 const (
@@ -48,9 +36,7 @@ const (
 )
 
 func newShedder() *shedder {
-	s := &shedder{seed: maphash.MakeSeed(), tags: maphash.MakeSeed(), known: familiar{seed: maphash.MakeSeed()}}
-	s.scratch.New = func() any { return &refusalScratch{out: make([]byte, 0, 1024)} }
-	return s
+	return &shedder{seed: maphash.MakeSeed(), tags: maphash.MakeSeed(), known: familiar{seed: maphash.MakeSeed()}}
 }
 
 // shed refuses a request where the server cannot do all that it is asked for, and reports whether it has dealt with it.
@@ -80,14 +66,14 @@ func (i *Ingress) shed(f peer, m *sip.Message, now time.Time) bool {
 	if m.Method() != sip.INVITE && !f.Reliable() && !i.Overload.MayAnswer() {
 		return true
 	}
-	s := i.shedder.scratch.Get().(*refusalScratch)
-	b := s.builder.Response(m, 503, "", i.shedder.tag(s, m))
+	a := i.answerTo(nil, m, nil)
+	defer i.done(a)
+	b := a.Response(m, 503, "", i.shedder.tag(a, m))
 	if rank == guard.RankNew && m.Method() == sip.REGISTER && !vouched && isAlone(m) {
 		b.AddUint(sip.HRetryAfter, retryFirst+hash%retrySpread)
 	}
-	s.out = b.Append(s.out[:0])
-	_ = f.Send(s.out) // lost like any datagram: the client asks again
-	i.shedder.scratch.Put(s)
+	a.out = b.Append(a.out[:0])
+	_ = f.Send(a.out) // lost like any datagram: the client asks again
 	return true
 }
 
@@ -121,23 +107,7 @@ func (i *Ingress) rank(m *sip.Message, vouched bool, now time.Time) guard.Rank {
 // known reports whether a request comes from a flow on which somebody has authenticated, a trusted network, a static
 // device or the flow of a registration.
 func (i *Ingress) known(f peer, m *sip.Message, now time.Time) bool {
-	if i.Guard.Vouched(f.Remote(), now) {
-		return true
-	}
-	from, err := m.From()
-	if err != nil {
-		return false
-	}
-	s := i.Directory.Snapshot()
-	t := tenantOf(s, &from.URI)
-	if t == nil {
-		return false
-	}
-	name := userOf(&from.URI)
-	if _, ok := s.StaticDevice(t.ID, m.Received.Addr().Unmap(), name); ok {
-		return true
-	}
-	return i.isHere(s, t, name, m.Received, now)
+	return i.Guard.Vouched(f.Remote(), now) || i.knows(m, now)
 }
 
 // refreshes reports whether a REGISTER is for a line that is registered from where it comes.
@@ -155,15 +125,6 @@ func (i *Ingress) refreshes(m *sip.Message, now time.Time) bool {
 	yes := t != nil && i.isHere(s, t, userOf(&to.URI), m.Received, now)
 	i.shedder.known.add(key, yes, now)
 	return yes
-}
-
-// isHere reports whether a device of that name, or a line of that number, is registered from src.
-func (i *Ingress) isHere(s *directory.Snapshot, t *directory.Tenant, name string, src netip.AddrPort, now time.Time) bool {
-	if account, ok := s.Device(t.ID, name); ok && i.Locations.HasFlow(t.ID, account.Line.ID, src, now) {
-		return true
-	}
-	line := s.Line(t.ID, name)
-	return line != nil && i.Locations.HasFlow(t.ID, line.ID, src, now)
 }
 
 // emergency reports whether a request asks for help: a service URN (RFC 5031), an emergency number of the country that
@@ -184,8 +145,12 @@ func (i *Ingress) emergency(m *sip.Message, vouched bool) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := number.IsEmergency(i.country(m), number.Normalise(userOf(&u)))
-	return ok
+	who := dialplan.Caller{}
+	snapshot := i.Directory.Snapshot()
+	if t, line := i.sender(snapshot, m); line != nil {
+		who = dialplan.Caller{Tenant: t.ID, Line: line.Number}
+	}
+	return dialplan.IsEmergency(snapshot, who, userOf(&u))
 }
 
 // isPrior reports whether a Resource-Priority is of the namespaces for emergencies and the priority of authorities.
@@ -198,34 +163,6 @@ func isPrior(v []byte) bool {
 	return false
 }
 
-// country is that of the site of the line in From; "" unknown.
-func (i *Ingress) country(m *sip.Message) string {
-	from, err := m.From()
-	if err != nil {
-		return ""
-	}
-	s := i.Directory.Snapshot()
-	t := tenantOf(s, &from.URI)
-	if t == nil {
-		return ""
-	}
-	name := userOf(&from.URI)
-	line := s.Line(t.ID, name)
-	if account, ok := s.Device(t.ID, name); ok {
-		line = account.Line
-	}
-	if line == nil {
-		return ""
-	}
-	if site := s.SiteByID(line.Site); site != nil {
-		return site.Country
-	}
-	if site := s.SiteByAddress(t.ID, m.Received.Addr().Unmap()); site != nil {
-		return site.Country
-	}
-	return ""
-}
-
 // isAlone reports whether a request has come straight from the one who made it. RFC 3261 §21.5.4: whoever sees a
 // Retry-After keeps everything from us for that time, which is right for a phone that cannot register and wrong for a
 // proxy that others are behind (RFC 5390 §4).
@@ -234,11 +171,10 @@ func isAlone(m *sip.Message) bool {
 	return e.Next() && !e.Next()
 }
 
-// tag writes the To tag of a refusal, the same for each repetition (RFC 3261 §8.2.7). It is valid as long as s.
-func (d *shedder) tag(s *refusalScratch, m *sip.Message) string {
-	copy(s.tag[:], refusalTag)
-	appendHex(s.tag[:len(refusalTag)], d.sum(m))
-	return unsafe.String(&s.tag[0], refusalTagLen)
+// tag writes the To tag of a refusal, the same for each repetition (RFC 3261 §8.2.7). It is valid as long as a.
+func (d *shedder) tag(a *answer, m *sip.Message) string {
+	a.tag = sip.AppendHex(append(a.tag[:0], refusalTag...), d.sum(m))
+	return view(a.tag)
 }
 
 func (d *shedder) sum(m *sip.Message) uint64 {
@@ -252,28 +188,5 @@ func (d *shedder) refused(ack *sip.Message) bool {
 		return false
 	}
 	var want [16]byte
-	return bytes.Equal(tag[len(refusalTag):], appendHex(want[:0], d.sum(ack)))
-}
-
-func appendHex(dst []byte, v uint64) []byte {
-	const zeros = "0000000000000000"
-	var digits [16]byte
-	hex := strconv.AppendUint(digits[:0], v, 16)
-	return append(append(dst, zeros[len(hex):]...), hex...)
-}
-
-// tenantOf is the tenant of the domain of a URI, else the default one.
-func tenantOf(s *directory.Snapshot, u *sip.URI) *directory.Tenant {
-	if t := s.TenantByDomain(view(u.Host)); t != nil {
-		return t
-	}
-	return s.TenantByName(directory.DefaultTenant)
-}
-
-// userOf is the user part of a URI with its escapes decoded; where there are none it is a view on the message.
-func userOf(u *sip.URI) string {
-	if bytes.IndexByte(u.User, '%') >= 0 {
-		return u.UserUnescaped()
-	}
-	return view(u.User)
+	return bytes.Equal(tag[len(refusalTag):], sip.AppendHex(want[:0], d.sum(ack)))
 }

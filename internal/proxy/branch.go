@@ -116,7 +116,7 @@ func (r *relay) send(i int, f *transport.Flow) bool {
 	s := p.scratch()
 	defer p.free(s)
 	id := transaction.NewBranchID()
-	s.branch = p.Key.appendBranch(s.branch[:0], id, p.Key.loopPart(r.in.Role(), &r.c, r.m), r.m.CallID())
+	s.branch = p.Key.appendBranch(s.branch[:0], id, r.loop, r.m.CallID())
 	x := copyOf{m: r.m, c: r.c, w: *r.targets[i].way, in: r.in, out: f, branch: s.branch, breadth: max(r.targets[i].breadth, 1), omit: r.ourCredentials()}
 	s.out = p.appendCopy(s.out[:0], s, &x)
 	t := &r.targets[i]

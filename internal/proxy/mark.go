@@ -35,18 +35,10 @@ func (k *Key) sum(purpose byte, parts ...[]byte) uint64 {
 	return binary.BigEndian.Uint64(h[:8])
 }
 
-func appendHex(dst []byte, v uint64) []byte {
-	const hex = "0123456789abcdef"
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, hex[v>>shift&15])
-	}
-	return dst
-}
-
 // equalHex compares the text of a number in the time that it takes, whatever differs.
 func equalHex(text []byte, v uint64) bool {
 	var want [hexLen]byte
-	appendHex(want[:0], v)
+	sip.AppendHex(want[:0], v)
 	var diff byte
 	for i := range want {
 		diff |= want[i] ^ text[i]
@@ -59,17 +51,17 @@ func (k *Key) appendBranch(dst []byte, id, loop uint64, callID []byte) []byte {
 	start := len(dst)
 	dst = transaction.AppendBranch(dst, id)
 	number := dst[start:]
-	dst = appendHex(append(dst, '.'), loop)
-	return appendHex(dst, k.sum('v', number, callID))
+	dst = sip.AppendHex(append(dst, '.'), loop)
+	return sip.AppendHex(dst, k.sum('v', number, callID))
 }
 
 // appendSteadyBranch appends the branch of a request that is forwarded without one: a function of what was received
 // (RFC 3261 §16.11), the same for an INVITE, its CANCEL and the ACK of its failure.
 func (k *Key) appendSteadyBranch(dst []byte, id uint64, callID []byte) []byte {
 	start := len(dst)
-	dst = appendHex(append(dst, steadyHead...), id)
+	dst = sip.AppendHex(append(dst, steadyHead...), id)
 	number := dst[start:]
-	return appendHex(append(dst, '.'), k.sum('v', number, callID))
+	return sip.AppendHex(append(dst, '.'), k.sum('v', number, callID))
 }
 
 // steadyID is what a stateless proxy knows a transaction by: RFC 3261 §16.11.

@@ -66,19 +66,6 @@ func TestKeyOfAWay(t *testing.T) {
 	}
 }
 
-func TestNumbersOfAContact(t *testing.T) {
-	for text, want := range map[string]uint16{"1": 1000, "1.0": 1000, "0": 0, "0.5": 500, "0.123": 123, "0.1239": 123, "0.": 0, "": 1000, "0.x": 1000, "7": 1000, "0.05": 50} {
-		if got := thousandths([]byte(text)); got != want {
-			t.Errorf("q=%s: %d, want %d", text, got, want)
-		}
-	}
-	for text, want := range map[string]uint32{"60": 60, "0": 0, "": 0, "-1": 0, "6x": 0, "99999999999999999999": 1<<32 - 1} {
-		if got := delta([]byte(text)); got != want {
-			t.Errorf("expires=%s: %d, want %d", text, got, want)
-		}
-	}
-}
-
 func TestWithContacts(t *testing.T) {
 	m := message(t, "SIP/2.0 302 Moved Temporarily\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\nVia: SIP/2.0/UDP b;branch=z9hG4bK2\nm: <sip:1@h>, <sip:2@h>;q=0.5\n"+
 		"From: <sip:f@h>;tag=1\nContact: <sip:3@h>\nTo: <sip:t@h>;tag=2\nCall-ID: c\nCSeq: 7 INVITE\nX: y\nContent-Length: 4\n\nbody")

@@ -267,7 +267,7 @@ func (p *Proxy) response(s *scratch, tx *transaction.Server, m *sip.Message, no 
 	if tx != nil {
 		tag = transaction.NewTag()
 	} else {
-		s.value = appendHex(s.value[:0], p.tag(m))
+		s.value = sip.AppendHex(s.value[:0], p.tag(m))
 		tag = string(s.value)
 	}
 	return s.builder.Response(m, no.status, no.reason, tag).Add(sip.HServer, p.UserAgent)

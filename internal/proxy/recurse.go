@@ -113,9 +113,11 @@ func (r *relay) places(m *sip.Message) (places []place, left [][]byte) {
 		for it := a.Params.Iter(); it.Next(); {
 			switch name := it.Name(); {
 			case sip.EqualFold(name, "q"):
-				p.q = thousandths(it.Value())
+				if q, ok := sip.QValue(it.Value()); ok {
+					p.q = q
+				}
 			case sip.EqualFold(name, "expires"):
-				seconds = delta(it.Value())
+				seconds, _ = sip.DeltaSeconds(it.Value())
 			}
 		}
 		if seconds > 0 {
@@ -249,37 +251,6 @@ func withContacts(m *sip.Message, contacts [][]byte) *sip.Message {
 		return m.Clone()
 	}
 	return out
-}
-
-// thousandths reads a qvalue (RFC 3261 §25.1); what cannot be read counts as 1.
-func thousandths(v []byte) uint16 {
-	if len(v) < 2 || v[0] != '0' || v[1] != '.' {
-		if len(v) == 1 && v[0] == '0' {
-			return 0
-		}
-		return 1000
-	}
-	q, scale := 0, 100
-	for _, c := range v[2:] {
-		if c < '0' || c > '9' {
-			return 1000
-		}
-		q += int(c-'0') * scale
-		scale /= 10
-	}
-	return uint16(q)
-}
-
-// delta reads delta-seconds; 0 for what cannot be read.
-func delta(v []byte) uint32 {
-	var n uint64
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return 0
-		}
-		n = min(n*10+uint64(c-'0'), math.MaxUint32)
-	}
-	return uint32(n)
 }
 
 // moved remembers where targets have said that they are, for as long as they have said so: RFC 3261 §21.3.3. Without an

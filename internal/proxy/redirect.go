@@ -113,10 +113,7 @@ func (p *Proxy) serverContacts(ways []way, d destination, m *sip.Message, c *cou
 // appendContact appends a way as a Contact value: §20.10; q and how long it may be remembered (§8.3).
 func (w *way) appendContact(dst []byte, now time.Time) []byte {
 	dst = append(append(append(dst, '<'), w.uri...), '>')
-	if w.q != 1000 {
-		dst = append(dst, ";q=0."...)
-		dst = append(dst, byte('0'+w.q/100), byte('0'+w.q/10%10), byte('0'+w.q%10))
-	}
+	dst = sip.AppendQ(dst, w.q)
 	if !w.expires.IsZero() {
 		left := max((w.expires.Sub(now)+time.Second-1)/time.Second, 1)
 		dst = strconv.AppendInt(append(dst, ";expires="...), int64(left), 10)

@@ -24,7 +24,11 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 	if no.status == 0 && p.ours(&c) {
 		no = own(m)
 	}
-	if no.status == 0 && p.Key.looped(m, p.Key.loopPart(f.Role(), &c, m)) {
+	loop := uint64(0)
+	if no.status == 0 {
+		loop = p.Key.loopPart(f.Role(), &c, m)
+	}
+	if no.status == 0 && p.Key.looped(m, loop) {
 		p.Stats.Loops.Add(1)
 		no = refusal{status: 482}
 	}
@@ -35,7 +39,7 @@ func (p *Proxy) HandleRequest(tx *transaction.Server, f *transport.Flow, m *sip.
 			return
 		}
 	}
-	r := &relay{p: p, tx: tx, in: f, pending: &pending{m: m, c: c, breadth: breadthOf(m.Uint(sip.HMaxBreadth))}}
+	r := &relay{p: p, tx: tx, in: f, pending: &pending{m: m, c: c, loop: loop, breadth: breadthOf(m.Uint(sip.HMaxBreadth))}}
 	if no.status == 0 {
 		no = r.aim(d)
 	}
@@ -114,8 +118,9 @@ type relay struct {
 type pending struct {
 	m       *sip.Message // a copy of the request
 	c       course
-	breadth int  // incoming Max-Breadth
-	located bool // the targets are bindings
+	loop    uint64 // what a copy of it is known by, should it come back
+	breadth int    // incoming Max-Breadth
+	located bool   // the targets are bindings
 	// patience is how long a server of a set may be silent before another one is tried (nexthop.Set); 0: there is no set.
 	patience time.Duration
 

@@ -57,7 +57,7 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 	defer p.free(s)
 	id := p.Key.steadyID(m)
 	if c.toSet(d) {
-		return p.passToSet(f, m, c, d, s)
+		return p.passToSet(f, m, c, d, s, id)
 	}
 	w := onward(c)
 	if c.next == nil && !c.has && d.tenant != nil {
@@ -89,14 +89,14 @@ func (p *Proxy) pass(f *transport.Flow, m *sip.Message, c *course, d destination
 // Deviation: RFC 3261 §16.11 wants the choice to be a function of the message. Here it also depends on which servers are
 // alive: a repetition, a CANCEL or an ACK goes elsewhere when the first choice has died or been drained since, where it
 // is of no use, as it would have been at a dead server.
-func (p *Proxy) passToSet(f *transport.Flow, m *sip.Message, c *course, d destination, s *scratch) refusal {
+func (p *Proxy) passToSet(f *transport.Flow, m *sip.Message, c *course, d destination, s *scratch, id uint64) refusal {
 	s.servers = d.servers(s.servers[:0], d.set.SteadyKey(m), m, c, m.Arrived)
 	for _, t := range s.servers {
 		w := d.wayToServer(t, c)
 		out, hop := p.steadyFlow(c, &w, f)
 		if out != nil {
 			t.Sent()
-			p.sendSteady(s, &copyOf{m: m, c: *c, w: w, in: f, out: out}, p.Key.steadyID(m))
+			p.sendSteady(s, &copyOf{m: m, c: *c, w: w, in: f, out: out}, id)
 			return refusal{}
 		}
 		if hop != nil {
@@ -112,7 +112,7 @@ func (p *Proxy) sendSteady(s *scratch, x *copyOf, id uint64) {
 	x.branch = s.branch
 	if x.in.Reliable() {
 		// The response finds its connection by this: Via alone names an address.
-		s.params = appendHex(append(s.params[:0], ";dtflow="...), x.in.ID())
+		s.params = sip.AppendHex(append(s.params[:0], ";dtflow="...), x.in.ID())
 		x.params = s.params
 	}
 	// RFC 5393 §5.3.3: all proxied requests have a Max-Breadth; one branch takes all of it.

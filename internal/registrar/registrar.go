@@ -210,10 +210,7 @@ func appendContact(dst []byte, b *location.Binding, now time.Time) []byte {
 	dst = append(dst, b.Contact...)
 	dst = append(dst, '>')
 	dst = append(dst, b.Params...)
-	if b.Q != 1000 {
-		dst = append(dst, ";q=0."...)
-		dst = append(dst, byte('0'+b.Q/100), byte('0'+b.Q/10%10), byte('0'+b.Q%10))
-	}
+	dst = sip.AppendQ(dst, b.Q)
 	dst = append(dst, ";expires="...)
 	left := (b.Expires.Sub(now) + time.Second - 1) / time.Second
 	return strconv.AppendInt(dst, int64(max(left, 1)), 10)

@@ -363,18 +363,6 @@ func TestResponseHeaders(t *testing.T) {
 	}
 }
 
-func TestParseQ(t *testing.T) {
-	for in, q := range map[string]int{
-		"1": 1000, "1.0": 1000, "1.000": 1000, "0": 0, "0.5": 500, "0.05": 50, "0.005": 5, ".5": 500, "0.": 0, "0.12345": 123,
-		"": -1, ".": -1, "1.1": -1, "2": -1, "-1": -1, "0,5": -1, "0.x": -1, "00.5": -1, "0.5.5": -1,
-	} {
-		got, ok := parseQ([]byte(in))
-		if ok != (q >= 0) || ok && int(got) != q {
-			t.Errorf("%q: %d, %v", in, got, ok)
-		}
-	}
-}
-
 // FuzzRespond: whatever Contact says, the answer parses, a refusal changes nothing, and a 200 lists what is stored.
 func FuzzRespond(f *testing.F) {
 	for _, s := range []string{

@@ -74,8 +74,10 @@ func (r *Request) read(m *sip.Message) *sip.ParseError {
 		r.HasExpires, r.Expires = true, 3600
 		if v, ok := m.Uint(sip.HExpires); ok {
 			r.Expires = v
-		} else if v, _ := m.Header(sip.HExpires); allDigits(v) {
-			r.Expires = 1<<32 - 1 // more than 32 bits hold
+		} else if v, ok := m.Header(sip.HExpires); ok {
+			if v, ok := sip.DeltaSeconds(v); ok { // more than 32 bits hold
+				r.Expires = v
+			}
 		}
 	}
 	r.Outbound = m.HasOption(sip.HSupported, "outbound") || m.HasOption(sip.HRequire, "outbound")
@@ -151,7 +153,7 @@ func (c *Contact) readParams(params sip.Params) *sip.ParseError {
 		name, value := it.Name(), it.Value()
 		switch {
 		case sip.EqualFold(name, "q"):
-			q, ok := parseQ(value)
+			q, ok := sip.QValue(value)
 			if !ok {
 				return errContact
 			}
@@ -160,7 +162,7 @@ func (c *Contact) readParams(params sip.Params) *sip.ParseError {
 		case sip.EqualFold(name, "expires"):
 			// RFC 3261 §20.10: a malformed value is taken for 3600.
 			c.HasExpires, c.Expires = true, 3600
-			if v, ok := parseSeconds(value); ok {
+			if v, ok := sip.DeltaSeconds(value); ok {
 				c.Expires = v
 			}
 			continue
@@ -168,7 +170,7 @@ func (c *Contact) readParams(params sip.Params) *sip.ParseError {
 			c.Instance = bytes.Trim(value, `"<>`)
 		case sip.EqualFold(name, "reg-id"):
 			// RFC 5626 §10: 1 to 2^31-1.
-			if v, ok := parseSeconds(value); ok && v < 1<<31 {
+			if v, ok := sip.DeltaSeconds(value); ok && v < 1<<31 {
 				c.RegID = v
 			}
 		}
@@ -210,55 +212,4 @@ func (r *Request) elsewhere(c *Contact, regID uint32) bool {
 	}
 	kind, named := c.URI.Param("transport")
 	return at(addr, c.URI.Port).Port() != r.Flow.Remote.Port() || named && !sip.EqualFold(kind, "udp")
-}
-
-func allDigits(v []byte) bool {
-	for _, c := range v {
-		if c < '0' || c > '9' {
-			return false
-		}
-	}
-	return len(v) > 0
-}
-
-// parseSeconds reads delta-seconds; what is too large for 32 bits is the largest value (RFC 3261 §25.1 bounds
-// them so, RFC 4475 §3.1.2.5 sends more).
-func parseSeconds(v []byte) (uint32, bool) {
-	if !allDigits(v) {
-		return 0, false
-	}
-	var n uint64
-	for _, c := range v {
-		if n = n*10 + uint64(c-'0'); n > 1<<32-1 {
-			return 1<<32 - 1, true
-		}
-	}
-	return uint32(n), true
-}
-
-// parseQ reads a qvalue in thousandths.
-//
-// RFC 3261 §25.1: ( "0" [ "." 0*3DIGIT ] ) / ( "1" [ "." 0*3("0") ] ). Interop: more digits and a missing "0" are
-// accepted.
-func parseQ(v []byte) (uint16, bool) {
-	whole, fraction, _ := bytes.Cut(v, []byte{'.'})
-	if len(v) == 0 || len(v) > 12 || len(whole) > 1 || len(whole)+len(fraction) == 0 {
-		return 0, false
-	}
-	q := 0
-	if len(whole) == 1 {
-		if whole[0] != '0' && whole[0] != '1' {
-			return 0, false
-		}
-		q = 1000 * int(whole[0]-'0')
-	}
-	scale := 100
-	for _, c := range fraction {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		q += scale * int(c-'0')
-		scale /= 10
-	}
-	return uint16(q), q <= 1000
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
 	"dialtone/internal/cdr"
-	"dialtone/internal/config"
 	"dialtone/internal/directory"
 	"dialtone/internal/sip/transport"
 )
@@ -156,27 +156,17 @@ func (s *Server) SIPAddr() string {
 		if len(addrs) == 0 {
 			continue
 		}
-		if a := addrs[0]; a.Addr().IsUnspecified() {
-			return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
-		}
-		return addrs[0].String()
+		return reachable(addrs[0])
 	}
 	return ""
 }
 
-// EdgeAddr is the address of the first datagram listener that forwards; "" when there is none.
-func (s *Server) EdgeAddr() string {
-	at := 0
-	for _, l := range s.options.Config.SIP.Listen {
-		if l.Transport != "udp" {
-			continue
-		}
-		if addrs := s.transport.Addrs(transport.UDP); l.Role == config.Proxy && at < len(addrs) {
-			return addrs[at].String()
-		}
-		at++
+// reachable is a bound address as it is reached from this machine.
+func reachable(a netip.AddrPort) string {
+	if a.Addr().IsUnspecified() {
+		return "127.0.0.1:" + strconv.Itoa(int(a.Port()))
 	}
-	return ""
+	return a.String()
 }
 
 // URL is where the API is served on this machine; "" when it is not served over HTTP.

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"os"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
@@ -33,17 +32,20 @@ const (
 	gcBusyMax   = 400    // percent
 	gcBusyRoom  = 1 << 30
 	gcBusyShare = 16 // and no more room than this part of the machine
-	gcLimit     = 70 // percent of the machine's memory, near which the collector spares nothing
 )
+
+const memoryLimit = 70 // percent of the machine
 
 // TuneGC keeps the memory of this process close to what the exchange needs. The tables that an idle one holds (guard,
 // nonces, ladder) are most of its heap, have few pointers, and would by themselves let as much garbage again pile up
 // between two collections; half of that costs a percent of a core at hundreds of calls a second. Run does it again when
 // the exchange has grown or shrunk, or has more or less to do.
-func TuneGC() {
-	debug.SetGCPercent(gcPercentFor(liveHeap(), 0, 0))
-	if memory := machineMemory(); memory > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(int64(memory / 100 * gcLimit))
+func TuneGC() { debug.SetGCPercent(gcPercentFor(liveHeap(), 0, 0)) }
+
+// LimitMemory makes the collector spare nothing when this process has most of the machine's memory.
+func LimitMemory() {
+	if memory := machineMemory(); memory > 0 {
+		debug.SetMemoryLimit(int64(memory / 100 * memoryLimit))
 	}
 }
 

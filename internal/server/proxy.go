@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -52,7 +53,8 @@ func (s *Server) buildProxy(door proxy.Door) (*proxy.Proxy, error) {
 	}
 	p := proxy.New(proxy.Config{
 		Transactions: s.transactions, Network: waysOut{s}, Resolver: s.resolver, Steady: steady, Directory: s.directory,
-		Locations: s.locations, Door: door, NextHops: s.hops, Own: s.isForwarder, Here: s.isHost, Forwards: func(role string) bool { return forwards[role] }, Local: s.isLocal, Key: proxy.Key(key),
+		Locations: s.locations, Door: door, NextHops: s.hops, Own: s.isForwarder, Here: s.isHost,
+		Forwards: func(role string) bool { return forwards[role] }, Local: s.isLocal, Key: proxy.Key(key),
 		TimerC: s.options.Config.SIP.TimerC.Duration, UserAgent: userAgent,
 	})
 	s.onClose(func() error { p.Close(); return nil })
@@ -89,21 +91,22 @@ func (n waysOut) UDPFrom(local, remote netip.AddrPort) *transport.Flow {
 
 // forwarder is where a listener that forwards is bound.
 type forwarder struct {
-	port, usual uint16
+	kind  transport.Kind
+	bound netip.AddrPort
 }
 
-// noteForwarders remembers the ports of the listeners that forward, once they are bound.
+// noteForwarders remembers where the listeners that forward are, once they are bound.
 func (s *Server) noteForwarders() {
 	seen := map[transport.Kind]int{}
 	for _, l := range s.options.Config.SIP.Listen {
 		k := transport.ParseKind(l.Transport)
-		port := l.Addr.Port()
+		bound := l.Addr
 		if addrs := s.transport.Addrs(k); seen[k] < len(addrs) {
-			port = addrs[seen[k]].Port() // the port that 0 became
+			bound = addrs[seen[k]] // with the port that 0 became
 		}
 		seen[k]++
 		if forwarding(l.Role) != ingress.None {
-			s.forwarders = append(s.forwarders, forwarder{port, k.DefaultPort()})
+			s.forwarders = append(s.forwarders, forwarder{k, bound})
 		}
 	}
 }
@@ -111,8 +114,17 @@ func (s *Server) noteForwarders() {
 // isForwarder reports whether a host and port are those of a listener that forwards.
 func (s *Server) isForwarder(host []byte, port uint16) bool {
 	return slices.ContainsFunc(s.forwarders, func(f forwarder) bool {
-		return port == f.port || port == 0 && f.port == f.usual
+		return f.bound.Port() == cmp.Or(port, f.kind.DefaultPort())
 	}) && s.isHost(host)
+}
+
+// EdgeAddr is the address of the first datagram listener that forwards; "" when there is none.
+func (s *Server) EdgeAddr() string {
+	at := slices.IndexFunc(s.forwarders, func(f forwarder) bool { return f.kind == transport.UDP })
+	if at < 0 {
+		return ""
+	}
+	return reachable(s.forwarders[at].bound)
 }
 
 // isHost reports whether a host is this server: an address, or a name that it goes by.

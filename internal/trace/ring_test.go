@@ -276,6 +276,27 @@ func TestTapAllocatesNothing(t *testing.T) {
 	}
 }
 
+// TestSpare: between two writes so many messages are kept that belong to no call; calls have no such bound.
+func TestSpare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := openRing(t, t.TempDir(), 0)
+		defer closeRing(t, r)
+		for write := range 3 {
+			kept := 0
+			for range 3 * spare {
+				if r.Spare() {
+					kept++
+				}
+			}
+			if kept != spare {
+				t.Errorf("%d were kept after %d writes, want %d", kept, write, spare)
+			}
+			time.Sleep(flushEvery)
+			synctest.Wait()
+		}
+	})
+}
+
 // FuzzSegment: whatever stands in a file, reading it ends without harm, and what was read is what frames write.
 func FuzzSegment(f *testing.F) {
 	r := openRing(f, f.TempDir(), 0)

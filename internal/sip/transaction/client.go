@@ -142,6 +142,17 @@ func (c *Client) Cancel(reason string) {
 	}
 }
 
+// Abandon is Cancel for a request that has met nothing but silence and whose outcome nobody waits for any more: it is not
+// sent again either, which is all that happens to others than INVITE, so that a server that comes back finds no calls of
+// the past (RFC 3261 §16.8: as if it had been answered with 408). What is answered nevertheless is still reported, and
+// cancelled or acknowledged as it should be.
+func (c *Client) Abandon(reason string) {
+	c.mu.Lock()
+	c.quiet = true
+	c.mu.Unlock()
+	c.Cancel(reason)
+}
+
 func (c *Client) sendCancel() {
 	var m sip.Message
 	if m.Parse(c.Request()) != nil {

@@ -50,15 +50,7 @@ const branchPrefix = sip.Magic + "-d"
 
 func newBranch() (uint64, string) {
 	id := rand.Uint64()
-	return id, string(appendHex16([]byte(branchPrefix), id))
-}
-
-func appendHex16(dst []byte, v uint64) []byte {
-	const hex = "0123456789abcdef"
-	for shift := 60; shift >= 0; shift -= 4 {
-		dst = append(dst, hex[v>>shift&15])
-	}
-	return dst
+	return id, string(sip.AppendHex([]byte(branchPrefix), id))
 }
 
 func clientKeyOf(branch []byte, cancel bool) (clientKey, bool) {
@@ -87,7 +79,7 @@ func clientKeyOf(branch []byte, cancel bool) (clientKey, bool) {
 }
 
 // NewTag makes a tag for From or To: 64 random bits (RFC 3261 §19.3 asks for 32 at least).
-func NewTag() string { return string(appendHex16(nil, rand.Uint64())) }
+func NewTag() string { return string(sip.AppendHex(nil, rand.Uint64())) }
 
 // mergeShard finds merged requests: RFC 3261 §8.2.2.2.
 type mergeShard struct {

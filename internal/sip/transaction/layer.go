@@ -212,6 +212,16 @@ func (l *Layer) HandleClosed(f Flow) {
 	}
 }
 
+// Knows reports whether a request belongs to a transaction that is alive: it is a repetition.
+func (l *Layer) Knows(m *sip.Message) bool {
+	var space [512]byte
+	key := appendServerKey(space[:0], m)
+	s := l.shardOf(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.servers[string(key)] != nil
+}
+
 func (l *Layer) shardOf(key []byte) *shard {
 	return &l.shards[maphash.Bytes(l.seed, key)&(shardCount-1)]
 }

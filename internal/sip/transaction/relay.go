@@ -19,22 +19,14 @@ func NewBranchID() uint64 { return rand.Uint64() }
 
 // AppendBranch appends the branch with a number. Behind a "." whoever forwards requests may add a part of his own
 // (RFC 5393 §4.2.1).
-func AppendBranch(dst []byte, id uint64) []byte { return appendHex16(append(dst, branchPrefix...), id) }
+func AppendBranch(dst []byte, id uint64) []byte {
+	return sip.AppendHex(append(dst, branchPrefix...), id)
+}
 
 // Relay sends a request that is already printed, with the branch of id in its top Via, and starts its transaction. The
 // transaction keeps the slice. Apart from that it is Request.
 func (l *Layer) Relay(id uint64, method sip.Method, request []byte, f Flow, h ClientHandler) (*Client, error) {
 	return l.startBytes(clientKey{id: id}, method, request, f, h)
-}
-
-// Abandon is Cancel for a request that has met nothing but silence and whose outcome nobody waits for any more: it is not
-// sent again either (which is all that happens to others than INVITE), so that a server that comes back finds no calls of the past (RFC 3261 §16.8: as if it had been
-// answered with 408). What is answered nevertheless is still reported, and cancelled or acknowledged as it should be.
-func (c *Client) Abandon(reason string) {
-	c.mu.Lock()
-	c.quiet = true
-	c.mu.Unlock()
-	c.Cancel(reason)
 }
 
 // Alarm is a timer for those above the transactions (RFC 3261 §16.6 item 11: timer C). It rings on the goroutine of the

@@ -127,9 +127,12 @@ func (tx *Server) RespondOnceBytes(res []byte) error {
 	return err
 }
 
+// Drop forgets the transaction without a response: its request has never come.
+func (tx *Server) Drop() { tx.end() }
+
 // RequestTag is a To tag that is the same whenever the request comes again: RFC 3261 §8.2.7.
 func (tx *Server) RequestTag() string {
-	return string(appendHex16(nil, maphash.String(tx.layer.tags, tx.key)))
+	return string(sip.AppendHex(nil, maphash.String(tx.layer.tags, tx.key)))
 }
 
 // RespondReliably sends a provisional response and repeats it until Pracked (RFC 3262 §3). The response must carry
