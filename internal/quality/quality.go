@@ -1,55 +1,20 @@
-// Package quality computes how a call sounds from what is known about its packets: the E-model of ITU-T G.107 turns
-// codec, loss and delay into a rating factor R, and R into a mean opinion score.
+// Package quality computes how a call sounds from what is known about its packets: the E-model of ITU-T G.107 and its
+// wideband form G.107.1 turn codec, loss and delay into a rating factor R, and R into a mean opinion score. It also says
+// what to do about it: alarms for a call and for a trunk, and the settings of an encoder that follows the network.
 //
-// It owns the formulas and the codec table of G.113 Appendix I. It measures nothing: loss and delay come from package
-// rtp. Pure functions, no goroutines.
+// It owns the formulas, the codec table of G.113 and these state machines. It measures nothing: loss, bursts and delay
+// come from package rtp, and time comes in as an argument. Recorded sound is judged by its sub-package listen. Pure values
+// and functions, no goroutines; an Alarm, a TrunkAlarm or an Adapt belongs to one goroutine at a time.
 package quality
 
-import (
-	"math"
-	"strings"
-)
+import "math"
 
-// Codec is what the E-model knows of a codec: its equipment impairment and its robustness to lost packets.
-type Codec struct {
-	Name string
-	Ie   float64 // equipment impairment factor without loss
-	Bpl  float64 // packet loss robustness factor
-}
-
-// G711 is G.711 without packet loss concealment, G.113 Appendix I.
-func G711() Codec { return Codec{"G.711", 0, 4.3} }
-
-// G711PLC is G.711 with the concealment that telephones have (G.711 Appendix I).
-func G711PLC() Codec { return Codec{"G.711 + PLC", 0, 25.1} }
-
-// G729A is G.729 Annex A, G.113 Appendix I.
-func G729A() Codec { return Codec{"G.729A", 11, 19} }
-
-// CodecNamed finds a codec by its RTP encoding name, whatever its case. G.711 is taken with concealment. Codecs that the
-// table does not have are rated like G.711 with concealment; wideband ones are so too, since the narrow-band scale
-// ends at 93.2 (their own is G.107.1).
-func CodecNamed(name string) Codec {
-	switch strings.ToUpper(name) {
-	case "G729", "G729D", "G729E":
-		return G729A()
-	case "G723":
-		return Codec{"G.723.1", 15, 16.1} // 6.3 kbit/s with VAD
-	case "GSM":
-		return Codec{"GSM FR", 20, 10}
-	case "GSM-EFR":
-		return Codec{"GSM EFR", 5, 10}
-	case "ILBC":
-		return Codec{"iLBC", 11, 32}
-	case "G728":
-		return Codec{"G.728", 7, 17}
-	case "G726-32":
-		return Codec{"G.726-32", 7, 17}
-	}
-	return G711PLC()
-}
-
-// MOS is the estimated mean opinion score, 1 to 4.5: R of the conversation, put on the scale of opinions.
+// MOS is the estimated mean opinion score, 1 to 4.5: R of the conversation, put on the scale of opinions. Without delay
+// it is that of listening (MOS-LQ), with delay that of conversing (MOS-CQ).
+//
+// Calls of all codecs stand on the one scale of narrow-band telephony, so that an alarm means the same for each. G.107.1
+// only lengthens the scale of R: 93.2 is clean G.711 on both. So a wideband R is put on it as it is, and what is better
+// than the best of the narrow-band scale is as good as that, 4.5. WidebandScore has the scale of G.107.1 instead.
 func MOS(c Codec, lossPercent, delayMS, burstR float64) float64 {
 	return Score(R(c, lossPercent, delayMS, burstR))
 }
@@ -84,24 +49,43 @@ const (
 )
 
 // R is the rating factor of G.107 with the default values of its Table 2, an advantage factor of 0 and equal delays in
-// both directions. lossPercent is the share of lost packets, 0 to 100; delayMS the one-way delay from mouth to ear;
-// burstR the burst ratio, 1 for random loss. Values out of range are cut.
+// both directions; that of G.107.1, up to MaxWideband, for a wideband codec. lossPercent is the share of packets that were
+// not played, 0 to 100; delayMS the one-way delay from mouth to ear; burstR the burst ratio, 1 for random loss. Values out
+// of range are cut.
 func R(c Codec, lossPercent, delayMS, burstR float64) float64 {
-	loss := min(max(lossPercent, 0), 100)
-	delay := max(delayMS, 0)
-	if burstR < 1 {
+	loss := within(lossPercent, 0, 100)
+	delay := within(delayMS, 0, maxDelay)
+	if !(burstR >= 1) {
 		burstR = 1
 	}
+	r := connection(delay)
+	if c.Wideband {
+		r = MaxWideband - (connection(0) - r)
+	}
+	if loss > 0 {
+		return r - c.Ie - (95-c.Ie)*loss/(loss/burstR+c.Bpl)
+	}
+	return r - c.Ie
+}
+
+// maxDelay is longer than any conversation bears, in ms.
+const maxDelay = 60_000
+
+// within cuts a figure to a range; what is not a number is taken for the lower end.
+func within(x, low, high float64) float64 {
+	if !(x >= low) {
+		return low
+	}
+	return min(x, high)
+}
+
+// connection is R of a narrow-band connection whose codec costs nothing: Ro - Is - Id.
+func connection(delay float64) float64 {
 	no := noise()
 	ro := 15 - 1.5*(slr+no)
-	ist := sidetone(delay)
-	is := loudness(no) + ist + quantisation(ro)
+	is := loudness(no) + sidetone(delay) + quantisation(ro)
 	id := talkerEcho(no, delay) + listenerEcho(ro, 2*delay) + absoluteDelay(delay)
-	ie := c.Ie
-	if loss > 0 {
-		ie += (95 - c.Ie) * loss / (loss/burstR + c.Bpl)
-	}
-	return ro - is - id - ie
+	return ro - is - id
 }
 
 // noise is No, the sum of all noise at the 0 dBr point (G.107 equations 3 to 7).
