@@ -4,8 +4,12 @@ import "encoding/binary"
 
 // The blocks of an extended report, RFC 3611 §4.
 const (
+	blockLossRuns      = 1
+	blockDuplicateRuns = 2
+	blockReceiptTimes  = 3
 	BlockReferenceTime = 4
 	BlockLastReference = 5 // DLRR
+	blockSummary       = 6
 	BlockVoIPMetrics   = 7
 )
 

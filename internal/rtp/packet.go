@@ -7,7 +7,7 @@
 // There are no goroutines. Parsed values point into the datagram they came from and are valid as long as it is; nothing
 // on the path of a packet allocates. A Receiver, Sender or EventDecoder belongs to one goroutine at a time.
 //
-// RFCs: 3550 (RTP, RTCP), 3551 (profile), 3611 (XR), 4585 (feedback), 4733 (telephone-event), 5761 and 7983 (telling
+// RFCs: 3550 (RTP, RTCP), 3551 (profile), 3611 (XR), 4585 and 5104 (feedback), 4733 (telephone-event), 5761 and 7983 (telling
 // protocols on one port apart).
 package rtp
 

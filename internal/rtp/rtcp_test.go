@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"testing"
 	"testing/quick"
+	"time"
 )
 
 func next(t *testing.T, b []byte) ControlPacket {
@@ -287,5 +288,55 @@ func roundTrip(t *testing.T, p ControlPacket) {
 				t.Fatalf("%+v became %+v, %v", f, g, err)
 			}
 		}
+	}
+}
+
+// An extended report prints to one that reads the same, whatever the blocks; its metrics keep to their range when they are
+// read and written anew, and an unknown block costs nothing but its place.
+func FuzzExtendedReport(f *testing.F) {
+	x := ExtendedReport{SSRC: 1, ReferenceTime: 5, References: []LastReference{{1, 2, 3}}, Metrics: []VoIPMetrics{{SSRC: 3, RXConfig: 0xf5, MOSLQ: 41}}}
+	f.Add(x.Append(nil)[4:])
+	f.Add([]byte{0, 0, 0, 1, 6, 0, 0, 1, 0, 0, 0, 2, 4, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		if len(body) > 1<<16 || len(body)%4 != 0 {
+			return
+		}
+		var x, y ExtendedReport
+		if x.Parse(ControlPacket{Type: TypeExtendedReport, Body: body}) != nil {
+			return
+		}
+		printed := x.Append(nil)
+		p, rest, err := NextControl(printed)
+		if err != nil || len(rest) > 0 || y.Parse(p) != nil || !reflect.DeepEqual(x, y) {
+			t.Fatalf("%x became %x: %+v became %+v, %v", body, printed, x, y, err)
+		}
+		if len(p.Body) > len(body)+32 {
+			t.Fatalf("%d bytes grew to %d", len(body), len(p.Body))
+		}
+		for _, m := range x.Metrics {
+			checkMetrics(t, m)
+		}
+		for _, r := range x.References {
+			if d, ok := r.RoundTrip(x.ReferenceTime); ok && (d < 0 || d > 1<<15*time.Second) {
+				t.Fatalf("%+v took %v", r, d)
+			}
+		}
+	})
+}
+
+func checkMetrics(t *testing.T, m VoIPMetrics) {
+	again := (&Reception{SSRC: m.SSRC, Figures: m.Figures(), Concealment: m.Concealment(), Buffer: m.Buffer()}).Metrics()
+	if again.LossRate != m.LossRate || again.DiscardRate != m.DiscardRate || again.BurstDensity != m.BurstDensity || again.GapDensity != m.GapDensity ||
+		again.BurstDuration != m.BurstDuration || again.GapDuration != m.GapDuration || again.Concealment() != m.Concealment() {
+		t.Fatalf("%+v became %+v", m, again)
+	}
+	if b := m.Buffer(); b.Known && (again.BufferNominal != m.BufferNominal || again.Buffer().Adaptive != b.Adaptive) {
+		t.Fatalf("%+v became %+v", b, again.Buffer())
+	}
+	if r, ok := m.Rating(); ok && (r < 0 || r > 106) {
+		t.Fatalf("rating %v", r)
+	}
+	if s, ok := m.Conversation(); ok && (s < 1 || s > 5) {
+		t.Fatalf("score %v", s)
 	}
 }
