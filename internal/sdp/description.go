@@ -1,15 +1,16 @@
 // Package sdp holds session descriptions as values (RFC 8866) and the offer/answer rules as pure functions (RFC 3264).
 //
 // It owns parsing, printing, comparing and the questions that a telephone system asks of a description: where does the
-// media go, in which direction, with which codecs, is the party on hold. It does not own sockets, ports, keys or ICE:
-// what it does not know survives untouched, in order, and is printed back.
+// media go, in which direction, with which codecs, is the party on hold, with which keys, over which candidates. It does
+// not own sockets, ports, ciphers or connectivity checks: what it does not know survives untouched, in order, and is
+// printed back.
 //
 // There are no goroutines here. A Description is a plain value: reading one from several goroutines is safe, changing
 // one that others read is not (Clone first). The strings of a parsed description share one copy of the input, which
 // lives as long as any of them does.
 //
 // RFCs: 8866 (SDP), 3264 (offer/answer), 3551 (static payload types), 3605 (a=rtcp), 4733 (telephone-event),
-// 5761 (rtcp-mux).
+// 5761 (rtcp-mux), 4568 (a=crypto), 8122 (a=fingerprint), 4145 and 8842 (a=setup, a=tls-id), 8839 and 8840 (ICE).
 package sdp
 
 import (
