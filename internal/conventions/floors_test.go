@@ -77,7 +77,7 @@ func edges() map[string][]string {
 // named may be imported anywhere.
 func pins() map[string][]string {
 	return map[string][]string{
-		"github.com/pion":             {"internal/media"},
+		"github.com/pion":             {"internal/media", "internal/codec/opus"},
 		"github.com/jackc":            {"internal/store"},
 		"modernc.org":                 {"internal/store"},
 		"github.com/pressly":          {"internal/store"},

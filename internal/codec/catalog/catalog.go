@@ -12,6 +12,7 @@ import (
 	"dialtone/internal/codec/g711"
 	"dialtone/internal/codec/g722"
 	"dialtone/internal/codec/l16"
+	"dialtone/internal/codec/opus"
 )
 
 // Find returns the codec of an RTP encoding name. channels 0 means 1, as in a=rtpmap.
@@ -26,15 +27,19 @@ func Find(name string, clockRate, channels int) (codec.Spec, bool) {
 
 // All returns the codecs, the best first. The list is the caller's own.
 func All() []codec.Spec {
-	return []codec.Spec{wideband(), pcma(), pcmu(), linear(16000, 119), linear(8000, 118)}
+	return []codec.Spec{opus.Spec(), wideband(), pcma(), pcmu(), linear(16000, 119), linear(8000, 118)}
 }
 
 func wideband() codec.Spec {
 	return codec.Spec{
 		// RFC 3551 §4.5.2: G722 samples at 16000 Hz, and its RTP clock runs at 8000 for historical reasons.
 		Name: "G722", ClockRate: 8000, Channels: 1, Rates: []int{16000}, PayloadType: 9,
-		NewEncoder: func(p codec.Params) (codec.Encoder, error) { return fixed[codec.Encoder](p, g722.Rate, g722.NewEncoder()) },
-		NewDecoder: func(p codec.Params) (codec.Decoder, error) { return fixed[codec.Decoder](p, g722.Rate, g722.NewDecoder()) },
+		NewEncoder: func(p codec.Params) (codec.Encoder, error) {
+			return fixed[codec.Encoder](p, g722.Rate, g722.NewEncoder())
+		},
+		NewDecoder: func(p codec.Params) (codec.Decoder, error) {
+			return fixed[codec.Decoder](p, g722.Rate, g722.NewDecoder())
+		},
 	}
 }
 
@@ -43,7 +48,9 @@ func linear(rate int, payloadType uint8) codec.Spec {
 	return codec.Spec{
 		Name: "L16", ClockRate: rate, Channels: 1, Rates: []int{rate}, PayloadType: payloadType,
 		NewEncoder: func(p codec.Params) (codec.Encoder, error) { return fixed[codec.Encoder](p, rate, l16.Encoder{}) },
-		NewDecoder: func(p codec.Params) (codec.Decoder, error) { return fixed[codec.Decoder](p, rate, l16.NewDecoder(rate)) },
+		NewDecoder: func(p codec.Params) (codec.Decoder, error) {
+			return fixed[codec.Decoder](p, rate, l16.NewDecoder(rate))
+		},
 	}
 }
 
@@ -51,7 +58,9 @@ func pcma() codec.Spec {
 	return codec.Spec{
 		Name: "PCMA", ClockRate: 8000, Channels: 1, Rates: []int{8000}, PayloadType: 8,
 		NewEncoder: func(p codec.Params) (codec.Encoder, error) { return fixed[codec.Encoder](p, codec.Rate, g711.ALaw{}) },
-		NewDecoder: func(p codec.Params) (codec.Decoder, error) { return fixed[codec.Decoder](p, codec.Rate, g711.NewALawDecoder()) },
+		NewDecoder: func(p codec.Params) (codec.Decoder, error) {
+			return fixed[codec.Decoder](p, codec.Rate, g711.NewALawDecoder())
+		},
 	}
 }
 
@@ -59,7 +68,9 @@ func pcmu() codec.Spec {
 	return codec.Spec{
 		Name: "PCMU", ClockRate: 8000, Channels: 1, Rates: []int{8000}, PayloadType: 0,
 		NewEncoder: func(p codec.Params) (codec.Encoder, error) { return fixed[codec.Encoder](p, codec.Rate, g711.MuLaw{}) },
-		NewDecoder: func(p codec.Params) (codec.Decoder, error) { return fixed[codec.Decoder](p, codec.Rate, g711.NewMuLawDecoder()) },
+		NewDecoder: func(p codec.Params) (codec.Decoder, error) {
+			return fixed[codec.Decoder](p, codec.Rate, g711.NewMuLawDecoder())
+		},
 	}
 }
 
