@@ -1,7 +1,7 @@
 // Package wav reads and writes sound files of the RIFF/WAVE form and brings them to the 8 kHz of the telephone.
 //
-// It owns the file format, the mix of two channels to one and the change of sampling rate. It does not open, name or
-// find files, and plays nothing. No goroutines; a Reader, Writer or Resampler belongs to one goroutine at a time.
+// It owns the file format and the mix of two channels to one; codec/resample changes the sampling rate. It does not open,
+// name or find files, and plays nothing. No goroutines; a Reader or Writer belongs to one goroutine at a time.
 package wav
 
 import (
@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io"
 
+	"dialtone/internal/codec"
 	"dialtone/internal/codec/g711"
+	"dialtone/internal/codec/resample"
 )
 
 // The format tags of RFC 2361 that are read.
@@ -129,7 +131,7 @@ func (f *Reader) readFormat(size int64) error {
 	if f.Channels < 1 || f.Channels > 2 {
 		return fmt.Errorf("%w: %d channels", ErrFormat, f.Channels)
 	}
-	if !knownRate(int(rate)) {
+	if !resample.Supported(int(rate)) {
 		return fmt.Errorf("%w: %d samples a second", ErrFormat, rate)
 	}
 	f.Rate = int(rate)
@@ -176,7 +178,7 @@ func Load(r io.Reader, limit int) ([]int16, error) {
 	if err != nil {
 		return nil, err
 	}
-	resampler, err := NewResampler(f.Rate, 8000)
+	resampler, err := resample.New(f.Rate, codec.Rate)
 	if err != nil {
 		return nil, err
 	}
