@@ -1,0 +1,176 @@
+// Package dtls agrees on keys for SRTP with the party at the other end of a stream by a DTLS handshake (RFC 5763, 5764).
+//
+// It owns our certificate, the handshake over datagrams that are handed in, the comparison of the peer's certificate
+// with the fingerprints that signalling has brought, and the export of the keys. It does not own sockets, nor the
+// question from where datagrams may come: only those of an address that ICE has verified, or that signalling has named,
+// should be handed in, since whoever can hand in an unprotected alert ends a handshake. Which side begins is decided in
+// the description (a=setup). The protocol itself is that of github.com/pion/dtls.
+//
+// A Handshake runs on goroutines of its own from Start until Close, or until the peer closes the association: one of
+// ours, which Close waits for, and three of the library, which end with it. Send is called from them, never twice at
+// once; Receive may be called from anywhere and never blocks. Datagrams are handled in the order of Receive.
+//
+// RFCs: 5763 and 5764 (DTLS-SRTP), 6347 (DTLS 1.2), 7983 (telling DTLS from STUN and SRTP), 8122 (fingerprints), 8827
+// (cipher suites), 8842 (associations and descriptions).
+package dtls
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"dialtone/internal/media/srtp"
+	"dialtone/internal/sdp"
+)
+
+// Errors of a handshake.
+var (
+	ErrFingerprint = errors.New("dtls: the peer's certificate is not the one that was signalled")
+	ErrBusy        = errors.New("dtls: too many handshakes at once")
+	ErrTimeout     = errors.New("dtls: handshake took too long")
+	ErrClosed      = errors.New("dtls: closed before the handshake was complete")
+)
+
+// Defaults of Config.
+const (
+	DefaultMTU     = 1200
+	DefaultTimeout = 20 * time.Second
+)
+
+// Config says what a handshake needs.
+type Config struct {
+	Identity *Identity
+	Client   bool // this side begins (a=setup:active)
+	// Fingerprints are those of the peer's certificate, from its description. The strongest of sha-512, sha-384 and
+	// sha-256 among them counts; without one of these the handshake is not begun.
+	Fingerprints []sdp.Fingerprint
+	// Suites are offered, or chosen from, in this order; nil is all that DTLS knows.
+	Suites []*srtp.Suite
+	// Send takes a datagram for the peer. It must not block and not keep the slice. It must not call Close.
+	Send func(datagram []byte)
+	// Proven says that the peer's address has proven to be its own (by ICE), so that a client need not show that it
+	// receives there: a round trip less.
+	Proven  bool
+	MTU     int           // of datagrams, in bytes; 0 is DefaultMTU
+	Timeout time.Duration // of the handshake; 0 is DefaultTimeout
+	Limiter *Limiter      // nil: no limit
+}
+
+// Keys are the outcome of a handshake. Printed and logged they are hidden.
+type Keys struct {
+	Suite  *srtp.Suite
+	Local  []byte // master key and salt of what this side sends
+	Remote []byte // and of what the peer sends
+}
+
+// Format implements fmt.Formatter: no verb shows a key.
+func (k Keys) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(k.String())) }
+
+// String names the suite.
+func (k Keys) String() string {
+	if k.Suite == nil {
+		return "no keys"
+	}
+	return "keys for " + k.Suite.Name
+}
+
+// LogValue implements slog.LogValuer.
+func (k Keys) LogValue() slog.Value { return slog.StringValue(k.String()) }
+
+// Limiter bounds the handshakes that run at once: each costs the better part of a millisecond of a processor and some
+// ten kilobytes.
+type Limiter struct{ slots chan struct{} }
+
+// NewLimiter makes a Limiter for n handshakes.
+func NewLimiter(n int) *Limiter { return &Limiter{make(chan struct{}, n)} }
+
+// Running is the number of handshakes that run.
+func (l *Limiter) Running() int { return len(l.slots) }
+
+// enter takes a place; false when there is none.
+func (l *Limiter) enter() bool {
+	if l == nil {
+		return true
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (l *Limiter) leave() {
+	if l != nil {
+		<-l.slots
+	}
+}
+
+// recordHeader is the length of a record's header.
+const recordHeader = 13
+
+// IsDTLS tells a DTLS datagram from STUN and SRTP on the same port.
+//
+// RFC 7983 §7: the first byte is 20 to 63.
+func IsDTLS(b []byte) bool { return len(b) >= recordHeader && 20 <= b[0] && b[0] <= 63 }
+
+// IsClientHello tells whether a datagram begins a handshake: type handshake, epoch 0, message client_hello.
+func IsClientHello(b []byte) bool {
+	return len(b) > recordHeader && b[0] == 22 && b[3] == 0 && b[4] == 0 && b[recordHeader] == 1
+}
+
+// isSound tells whether a datagram consists of whole records that can be.
+//
+//	 0                   1                   2                   3
+//	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|     type      |       version 254.253 or 254.255              |
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|             epoch             |        sequence number        |
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//	|                               |            length             |
+//	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+//
+// RFC 6347 §4.1.2.7: invalid records "SHOULD be silently discarded"; the library ends an unfinished handshake at some.
+func isSound(b []byte) bool {
+	if len(b) == 0 {
+		return false
+	}
+	for len(b) > 0 {
+		if len(b) < recordHeader || b[1] != 254 || b[2] != 253 && b[2] != 255 {
+			return false
+		}
+		size := int(binary.BigEndian.Uint16(b[11:]))
+		if size == 0 || len(b) < recordHeader+size {
+			return false
+		}
+		content := b[recordHeader : recordHeader+size]
+		unprotected := b[3] == 0 && b[4] == 0
+		switch b[0] {
+		case 20: // change_cipher_spec
+			// It belongs to the epoch that it ends, and here there is but one change. The library takes one of a later epoch
+			// for what it says, although nothing protects it, and answers a faulty one with an alert that ends the peer.
+			if !unprotected || size != 1 || content[0] != 1 {
+				return false
+			}
+		case 21: // alert
+			if unprotected && (size != 2 || content[0] != 1 && content[0] != 2) {
+				return false
+			}
+		case 22: // handshake
+			if unprotected && size < 12 {
+				return false
+			}
+		case 23: // application_data
+			if unprotected {
+				return false
+			}
+		default:
+			return false
+		}
+		b = b[recordHeader+size:]
+	}
+	return true
+}
