@@ -12,6 +12,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -71,6 +72,7 @@ func begin(t testing.TB, c Config) *party {
 type link struct {
 	to   atomic.Pointer[Handshake]
 	pass func(b []byte) bool
+	from atomic.Pointer[netip.AddrPort] // whence the last one came, if from a socket
 }
 
 func (l *link) send(b []byte) {
