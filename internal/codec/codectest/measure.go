@@ -2,6 +2,7 @@ package codectest
 
 import (
 	"math"
+	"math/bits"
 	"math/cmplx"
 )
 
@@ -39,8 +40,9 @@ func SegmentalSNR(want, got []int16, rate int) float64 {
 // SpectralDistance is the mean distance of the logarithmic spectra over the frames of 20 ms that are speech, in decibels.
 func SpectralDistance(want, got []int16, rate int) float64 {
 	var sum, n float64
+	f := newFourier(rate / frame)
 	each(want, got, rate/frame, func(w, g []int16) {
-		a, b := spectrum(w), spectrum(g)
+		a, b := f.spectrum(w), f.spectrum(g)
 		var d float64
 		for i := range a {
 			d += (a[i] - b[i]) * (a[i] - b[i])
@@ -66,40 +68,47 @@ func Level(pcm []int16) float64 {
 	return math.Sqrt(energy / float64(max(len(pcm), 1)))
 }
 
-// spectrum is the power of a windowed frame in decibels, from a floor on.
-func spectrum(pcm []int16) []float64 {
+// fourier holds what the transform of frames of one size needs.
+type fourier struct {
+	window []float64
+	turns  []complex128 // the roots of one, half of them
+}
+
+func newFourier(length int) *fourier {
 	size := 1
-	for size < len(pcm) {
+	for size < length {
 		size *= 2
 	}
+	f := &fourier{window: make([]float64, length), turns: make([]complex128, size/2)}
+	for i := range f.window {
+		f.window[i] = 0.5 - 0.5*math.Cos(2*math.Pi*float64(i)/float64(length))
+	}
+	for i := range f.turns {
+		f.turns[i] = cmplx.Rect(1, -2*math.Pi*float64(i)/float64(size))
+	}
+	return f
+}
+
+// spectrum is the power of a frame in decibels, from a floor on.
+func (f *fourier) spectrum(pcm []int16) []float64 {
+	size := 2 * len(f.turns)
 	x := make([]complex128, size)
 	for i, s := range pcm {
-		x[i] = complex(float64(s)*(0.5-0.5*math.Cos(2*math.Pi*float64(i)/float64(len(pcm)))), 0)
+		x[bits.Reverse32(uint32(i))>>(32-bits.TrailingZeros32(uint32(size)))] = complex(float64(s)*f.window[i], 0)
 	}
-	transform(x)
+	for half := 1; half < size; half *= 2 {
+		for from := 0; from < size; from += 2 * half {
+			for i := range half {
+				t := f.turns[i*(size/(2*half))] * x[from+half+i]
+				x[from+i], x[from+half+i] = x[from+i]+t, x[from+i]-t
+			}
+		}
+	}
 	power := make([]float64, size/2)
 	for i := range power {
 		power[i] = 10 * math.Log10(max(real(x[i])*real(x[i])+imag(x[i])*imag(x[i]), 1e4))
 	}
 	return power
-}
-
-// transform is the fast Fourier transform; len(x) is a power of two.
-func transform(x []complex128) {
-	n := len(x)
-	if n == 1 {
-		return
-	}
-	even, odd := make([]complex128, n/2), make([]complex128, n/2)
-	for i := range even {
-		even[i], odd[i] = x[2*i], x[2*i+1]
-	}
-	transform(even)
-	transform(odd)
-	for i := range even {
-		t := cmplx.Rect(1, -2*math.Pi*float64(i)/float64(n)) * odd[i]
-		x[i], x[i+n/2] = even[i]+t, even[i]-t
-	}
 }
 
 // Delay finds by how many samples, up to most, got is behind want: where both are most alike.

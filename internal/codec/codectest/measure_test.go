@@ -52,3 +52,17 @@ func TestSpeechHasPausesAndFitsTheScale(t *testing.T) {
 		}
 	}
 }
+
+// A tone is where it belongs, and nowhere else.
+func TestSpectrumOfATone(t *testing.T) {
+	pcm := make([]int16, 256)
+	for i := range pcm {
+		pcm[i] = int16(10000 * math.Sin(2*math.Pi*32*float64(i)/256))
+	}
+	power := newFourier(256).spectrum(pcm)
+	for i, p := range power {
+		if near := i >= 31 && i <= 33; near != (p > 80) {
+			t.Errorf("%.1f dB at line %d", p, i)
+		}
+	}
+}

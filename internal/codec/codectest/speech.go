@@ -38,24 +38,39 @@ func vowel(out []float64, rate int, random *rand.Rand) []float64 {
 	from, to := 90+random.Float64()*80, 90+random.Float64()*80
 	a, b := formants[random.IntN(5)], formants[random.IntN(5)]
 	phase := 0.0
+	var levels []float64 // of the harmonics; they change slowly
 	for i := range length {
 		at := float64(i) / float64(length)
 		pitch := from + (to-from)*at
-		phase += 2 * math.Pi * pitch / float64(rate)
-		var sum float64
-		for h := 1; float64(h)*pitch < min(float64(rate)/2-200, 6500); h++ {
-			f := float64(h) * pitch
-			var level float64
-			for k := range a {
-				centre, width := a[k]+(b[k]-a[k])*at, 60+40*float64(k)
-				d := (f - centre) / width
-				level += math.Pow(10, -0.5*float64(k)) / (1 + d*d)
-			}
-			sum += level * math.Sin(float64(h)*phase+float64(h*h))
+		if i%(rate/200) == 0 {
+			levels = harmonics(levels[:0], a, b, at, pitch, min(float64(rate)/2-200, 6500))
 		}
-		out = append(out, 0.5*sum*envelope(i, length, rate))
+		phase += 2 * math.Pi * pitch / float64(rate)
+		// sin(h*phase) from the two before.
+		var sum, last float64
+		now, twice := math.Sin(phase), 2*math.Cos(phase)
+		for _, level := range levels {
+			sum += level * now
+			now, last = twice*now-last, now
+		}
+		out = append(out, 0.4*sum*envelope(i, length, rate))
 	}
 	return out
+}
+
+// harmonics appends how loud those below most Hz are, at a place between two vowels.
+func harmonics(levels []float64, a, b [3]float64, at, pitch, most float64) []float64 {
+	loud := [3]float64{1, 0.32, 0.1}
+	for f := pitch; f < most; f += pitch {
+		var level float64
+		for k := range a {
+			centre, width := a[k]+(b[k]-a[k])*at, 60+40*float64(k)
+			d := (f - centre) / width
+			level += loud[k] / (1 + d*d)
+		}
+		levels = append(levels, level)
+	}
+	return levels
 }
 
 func hiss(out []float64, rate int, random *rand.Rand) []float64 {

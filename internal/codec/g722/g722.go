@@ -63,6 +63,7 @@ func (e *Encoder) Encode(dst []byte, pcm codec.Frame) []byte {
 type Decoder struct {
 	lower, upper band
 	sums         [history + chunk]int16 // sum and difference of the bands: the last of before, then those at hand
+	heard        [history + chunk]int16 // the last samples that came out, then room for made-up ones
 	loss         plc.Concealer
 }
 
@@ -93,9 +94,33 @@ func (d *Decoder) Decode(dst codec.Frame, payload []byte) codec.Frame {
 		payload = payload[n:]
 	}
 	d.loss.Take(dst[begin:])
+	d.note(dst[begin:])
 	return dst
 }
 
-// Conceal appends n samples that go on with what was heard. The predictors stand still meanwhile: to let them follow
-// what is made up was tried, and what came afterwards was no nearer to the original.
-func (d *Decoder) Conceal(dst codec.Frame, n int) codec.Frame { return d.loss.Conceal(dst, n) }
+// Conceal appends n samples that go on with what was heard. The predictors follow them as if they had been received:
+// they fit what comes next better than ones that stood still.
+func (d *Decoder) Conceal(dst codec.Frame, n int) codec.Frame {
+	begin := len(dst)
+	dst = d.loss.Conceal(dst, n)
+	for made := dst[begin:]; len(made) > 1; {
+		n := copy(d.heard[history:], made[:len(made)&^1])
+		for i := 0; i < n; i += 2 {
+			low, high := analyse((*[taps]int16)(d.heard[i:]))
+			d.lower.encodeLower(low)
+			d.upper.encodeUpper(high)
+		}
+		copy(d.heard[:history], d.heard[n:])
+		made = made[n:]
+	}
+	return dst
+}
+
+// note keeps the last samples for the analysis of made-up ones.
+func (d *Decoder) note(pcm []int16) {
+	kept := 0
+	if len(pcm) < history {
+		kept = copy(d.heard[:], d.heard[len(pcm):history])
+	}
+	copy(d.heard[kept:history], pcm[len(pcm)-(history-kept):])
+}
