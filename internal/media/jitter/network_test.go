@@ -104,7 +104,7 @@ func (y party) send(total time.Duration) []sent {
 	var list []sent
 	each := time.Duration(float64(timeOf(y.length, 8000)) / (1 + y.ppm/1e6))
 	for i := range int(total / each) {
-		from := i * y.length % (len(y.pcm) - y.length + 1)
+		from := i * y.length % (len(y.pcm) / y.length * y.length)
 		pcm := y.pcm[from : from+y.length]
 		var payload []byte
 		if y.encode != nil {
@@ -133,7 +133,7 @@ func (y party) send(total time.Duration) []sent {
 // what was pulled.
 func play(r *Receiver, list []sent, phase, tail time.Duration, each func(frame codec.Frame, now time.Duration)) {
 	frame := make(codec.Frame, r.Rate()/50)
-	end := list[len(list)-1].arrival + tail
+	end := list[len(list)-1].arrival + frameTime + tail
 	for now := phase; now < end; now += frameTime {
 		for len(list) > 0 && list[0].arrival <= now {
 			r.Put(&list[0].packet, list[0].arrival)
@@ -168,7 +168,7 @@ func voiced(rng *rand.Rand, n int) codec.Frame {
 	phase, low := 0.0, 0.0
 	for i := range pcm {
 		t := float64(i) / 8000
-		pitch := 120 + 30*math.Sin(2*math.Pi*0.7*t) + 10*math.Sin(2*math.Pi*2.3*t)
+		pitch := 120 + 15*math.Sin(2*math.Pi*0.5*t) + 3*math.Sin(2*math.Pi*2.3*t)
 		phase += 2 * math.Pi * pitch / 8000
 		var s float64
 		for h := 1.0; h <= 12; h++ {

@@ -44,8 +44,12 @@ func (r *Receiver) fill(need int, now time.Duration) {
 		// What was made up while waiting was for packets that never came.
 		r.end += covered
 		gap -= covered
+		r.waited -= covered
 	}
-	r.waited = 0
+	if r.waited > 0 {
+		r.waited = 0
+		r.delay.moved = true
+	}
 	switch {
 	case r.frozen && gap < -s.voice.length/2:
 		r.skipTo(seq)
@@ -102,7 +106,6 @@ func (r *Receiver) wait(need int, now time.Duration) {
 	default:
 		r.substitute(need)
 		r.waited += length
-		r.delay.moved = true
 	}
 }
 

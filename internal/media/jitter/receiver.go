@@ -169,9 +169,11 @@ func (r *Receiver) observe(now time.Duration) {
 	if !r.playing {
 		return
 	}
-	r.delay.pulled(now - r.place())
+	// What is made up while waiting counts as lost until it shows to have been late.
+	offset := now - r.place() - r.waited
+	r.delay.pulled(offset)
 	switch {
-	case now-r.place()-r.delay.base > r.cfg.Most+stall || r.delay.offset-r.delay.base > r.cfg.Most+r.frame+slip:
+	case offset-r.delay.base > r.cfg.Most+stall || r.delay.offset-r.delay.base > r.cfg.Most+r.frame+slip:
 		// Nobody has pulled for a while, or the party's clock has leapt.
 		r.pause()
 	case r.frozen:

@@ -234,7 +234,7 @@ func (r *Receiver) measure(at, arrival time.Duration) {
 		return // no delay that is allowed would have saved it
 	}
 	var phase time.Duration
-	if r.playing {
+	if r.playing && r.debt.samples == 0 {
 		if phase = (at - r.place() + phaseTolerance) % r.frame; phase < 0 {
 			phase += r.frame
 		}
