@@ -52,7 +52,9 @@ func (linear) Decode(dst codec.Frame, payload []byte) codec.Frame {
 	return dst
 }
 
-func (linear) Conceal(dst codec.Frame, n int) codec.Frame { return append(dst, make(codec.Frame, n)...) }
+func (linear) Conceal(dst codec.Frame, n int) codec.Frame {
+	return append(dst, make(codec.Frame, n)...)
+}
 
 // recovering is a codec whose packets can be won back: the samples are negated where they were.
 func recovering() codec.Spec {
