@@ -3,6 +3,7 @@ package jitter
 import "time"
 
 const (
+	settled     = 50 // packets that show where in a frame they begin
 	bucketTime  = time.Second
 	bucketCount = 10 // seconds that the delay looks back before it falls
 	recent      = 2  // seconds that it looks back before it rises
@@ -43,6 +44,9 @@ type delay struct {
 	late   time.Duration // worst of the recent ones
 	mean   time.Duration // transit
 
+	phase  time.Duration // least time into a frame at which a packet began since the place was moved
+	phased int           // packets that were seen since
+
 	offset  time.Duration // of the clock against the place that is played: a packet is played as long after its transit
 	moved   bool          // the place was moved, offset is to be found anew
 	highest time.Duration // delay ever added
@@ -50,6 +54,10 @@ type delay struct {
 
 // arrived notes a packet: its transit, and how far into a frame its samples begin.
 func (d *delay) arrived(transit, phase, now time.Duration) {
+	if d.phased == 0 || phase < d.phase {
+		d.phase = phase
+	}
+	d.phased++
 	if !d.known {
 		d.known, d.since, d.mean = true, now, transit
 		d.base, d.worst, d.late = transit, transit+phase, transit+phase
@@ -99,7 +107,10 @@ func (d *delay) sum() {
 // pulled notes the offset at a frame. Pulls that come late do not count at once: the next may come in time.
 func (d *delay) pulled(offset time.Duration) {
 	if d.moved || offset < d.offset {
-		d.offset, d.moved = offset, false
+		if d.moved {
+			d.moved, d.phased = false, 0
+		}
+		d.offset = offset
 	} else {
 		d.offset += (offset - d.offset) / 64
 	}
@@ -114,8 +125,9 @@ func (d *delay) target(least, extra time.Duration) time.Duration {
 	return min(least+d.spread+extra, d.limit)
 }
 
-// change is by how much the delay should grow, or (negative) fall, in whole frames: with less no packet would be
-// needed later than it is now. Packets may begin as far as extra into a frame.
+// change is by how much the delay should grow, or (negative) fall: in whole frames, since with less no packet would be
+// needed later than it is now, or by what packets begin behind the beginning of a frame, since that helps nobody. Some
+// of the packets may begin as far as extra into a frame.
 func (d *delay) change(least, extra, frame time.Duration) time.Duration {
 	if d.offset-d.late < least/4 && d.offset+frame-d.base <= d.limit {
 		return frame
@@ -123,6 +135,9 @@ func (d *delay) change(least, extra, frame time.Duration) time.Duration {
 	excess := min(d.spare(), d.offset-d.base-d.spread-extra) - least - slip
 	if excess > frame && d.buckets[(d.at+bucketCount-1)%bucketCount].packets > 0 {
 		return -(excess / frame * frame)
+	}
+	if d.phased >= settled && d.phase > slip {
+		return -d.phase
 	}
 	return 0
 }

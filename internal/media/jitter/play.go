@@ -141,6 +141,7 @@ func (r *Receiver) begin(now time.Duration) bool {
 			r.end = s.at
 			r.playing, r.waited, r.missing = true, 0, 0
 			r.delay.moved = true
+			r.headroom = false
 			r.seam = r.seam || r.last != 0
 			return true
 		}
@@ -156,7 +157,7 @@ func (r *Receiver) skipTo(seq int64) {
 
 // event takes a packet that is not speech: the party is silent for now.
 func (r *Receiver) event(s *slot) {
-	if s.voice.kind == noise {
+	if s.voice.kind == comfortNoise {
 		// RFC 3389 §4: the timestamp designates the beginning of the noise, which is now.
 		r.comfort.set(s.payload)
 	}
@@ -185,11 +186,12 @@ func (r *Receiver) decode(s *slot) {
 		v.length = length
 		r.end += length
 		r.quiet, r.missing = false, 0
-		r.comfort.heard(r.scratch)
+		old := r.pcm.len()
+		r.queue(v, r.scratch)
+		pcm := r.pcm.tail(old)
+		r.comfort.heard(pcm)
 		if r.debt.samples != 0 {
-			r.queueStretched(v)
-		} else {
-			r.queue(v, r.scratch)
+			r.stretch(pcm)
 		}
 		r.stats.played++
 	} else if r.end += v.length; !r.frozen {
@@ -235,7 +237,7 @@ func (r *Receiver) background(n int) {
 		return
 	}
 	tail := r.pcm.grow(n)
-	r.comfort.fill(tail, r.cfg.Rate)
+	r.comfort.fill(tail)
 	r.seam = r.seam || r.last != 0
 	r.join(tail)
 	r.seam = r.last != 0
@@ -300,6 +302,12 @@ func (q *queue) grow(n int) codec.Frame {
 	q.pcm = q.pcm[:end+n]
 	return q.pcm[end:]
 }
+
+// tail is what was queued behind n samples.
+func (q *queue) tail(n int) codec.Frame { return q.pcm[q.from+n:] }
+
+// shorten takes the last n samples back.
+func (q *queue) shorten(n int) { q.pcm = q.pcm[:len(q.pcm)-n] }
 
 // read takes the first samples.
 func (q *queue) read(frame codec.Frame) {

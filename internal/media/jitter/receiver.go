@@ -25,11 +25,14 @@
 package jitter
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
 
 	"dialtone/internal/codec"
+	"dialtone/internal/codec/noise"
+	"dialtone/internal/codec/resample"
 	"dialtone/internal/rtp"
 )
 
@@ -44,7 +47,7 @@ var ErrConfig = errors.New("jitter: no sampling rate or no codecs")
 
 // Config is what a Receiver is made of.
 type Config struct {
-	// Rate of the frames that are pulled, in Hz; one of the usual ones between 8000 and 96000.
+	// Rate of the frames that are pulled, in Hz; one that resample.Supported names.
 	Rate int
 	// Codec says what a payload type of the party means: the codec and the parameters of its decoder, of which only
 	// FMTP counts. false: not audio that can be decoded. It is asked when a payload type is first seen, and again
@@ -87,7 +90,7 @@ type Receiver struct {
 
 // New makes a Receiver. Nothing is allocated later but by the first packets of a codec and by a growing delay.
 func New(cfg Config) (*Receiver, error) {
-	if cfg.Rate < 8000 || cfg.Rate > 96000 || cfg.Codec == nil {
+	if cfg.Rate < 8000 || !resample.Supported(cfg.Rate) || cfg.Codec == nil {
 		return nil, ErrConfig
 	}
 	if cfg.Least <= 0 {
@@ -97,7 +100,7 @@ func New(cfg Config) (*Receiver, error) {
 		cfg.Most = DefaultMost
 	}
 	cfg.Most = max(cfg.Most, cfg.Least)
-	r := &Receiver{cfg: cfg, frame: usualFrame, quiet: true, comfort: comfort{seed: 1}}
+	r := &Receiver{cfg: cfg, frame: usualFrame, quiet: true, comfort: comfort{generator: noise.NewGenerator(1)}}
 	r.delay.limit = cfg.Most
 	return r, nil
 }
@@ -185,7 +188,7 @@ func (r *Receiver) observe(now time.Duration) {
 		}
 	case r.debt.samples == 0:
 		if change := r.delay.change(r.cfg.Least, r.extra(r.current), r.frame); change != 0 {
-			r.debt = debt{samples: int(change / r.frame * time.Duration(r.samples(r.frame)))}
+			r.debt = debt{samples: r.samples(change.Abs()) * sign(change)}
 		}
 	}
 }
@@ -213,6 +216,8 @@ func (r *Receiver) duration(n int) time.Duration { return timeOf(n, r.cfg.Rate) 
 
 // samples is how many samples of the frames last d.
 func (r *Receiver) samples(d time.Duration) int { return samplesOf(d, r.cfg.Rate) }
+
+func sign(d time.Duration) int { return cmp.Compare(d, 0) }
 
 func timeOf(n, rate int) time.Duration {
 	return time.Duration(n) * time.Second / time.Duration(rate)

@@ -20,24 +20,22 @@ type debt struct {
 	tried   time.Duration // length of the speech that was searched
 }
 
-// queueStretched queues what was decoded with samples put in or left out.
-func (r *Receiver) queueStretched(v *voice) {
-	begin := r.pcm.len()
-	r.queue(v, r.scratch)
-	n := r.pcm.len() - begin
-	lag := r.lag(r.pcm.pcm[r.pcm.from+begin:])
-	r.debt.tried += r.duration(n)
+// stretch puts samples into the packet that was queued last, or leaves some out, when that is not heard.
+func (r *Receiver) stretch(pcm codec.Frame) {
+	r.debt.tried += r.duration(len(pcm))
+	lag := r.lag(pcm)
+	begin := r.pcm.len() - len(pcm)
 	switch {
 	case lag == 0:
 		return
 	case r.debt.samples > 0:
 		r.pcm.grow(lag)
-		insert(r.pcm.pcm[r.pcm.from+begin:], lag)
+		insert(r.pcm.tail(begin), lag)
 		r.debt.samples -= lag
 		r.stats.stretched += uint64(lag)
 	default:
-		r.pcm.pcm = r.pcm.pcm[:len(r.pcm.pcm)-lag]
-		remove(r.pcm.pcm[r.pcm.from+begin:len(r.pcm.pcm)+lag], lag)
+		remove(pcm, lag)
+		r.pcm.shorten(lag)
 		r.debt.samples += lag
 		r.stats.dropped += uint64(lag)
 	}
@@ -88,11 +86,7 @@ func (r *Receiver) lag(pcm codec.Frame) int {
 
 // quiet tells whether samples are all but silent.
 func quiet(pcm codec.Frame) bool {
-	var energy int64
-	for _, s := range pcm {
-		energy += int64(s) * int64(s)
-	}
-	return energy < hush*hush*int64(len(pcm))
+	return square(pcm) < hush*hush*int64(len(pcm))
 }
 
 // likeness is the normalized correlation of the first half of pcm with what is lag behind it.

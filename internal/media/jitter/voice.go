@@ -5,16 +5,17 @@ import (
 	"time"
 
 	"dialtone/internal/codec"
-	"dialtone/internal/media/wav"
+	"dialtone/internal/codec/noise"
+	"dialtone/internal/codec/resample"
 )
 
 // kind is what packets of a payload type are to be taken for.
 type kind uint8
 
 const (
-	other  kind = iota // telephone-event, or what cannot be decoded: silence
-	speech             // decoded
-	noise              // RFC 3389
+	other        kind = iota // telephone-event, or what cannot be decoded: silence
+	speech                   // decoded
+	comfortNoise             // RFC 3389
 )
 
 // voice is what a payload type means, and the state of its decoder.
@@ -26,7 +27,7 @@ type voice struct {
 	length time.Duration
 
 	decoder   codec.Decoder // made when first needed
-	resampler *wav.Resampler
+	resampler *resample.Resampler
 }
 
 // ask finds out what a payload type means.
@@ -35,8 +36,8 @@ func (r *Receiver) ask(pt uint8) *voice {
 	v := &voice{spec: spec, fmtp: params.FMTP}
 	switch {
 	case !ok:
-	case strings.EqualFold(spec.Name, "CN"):
-		v.kind = noise
+	case strings.EqualFold(spec.Name, noise.Name):
+		v.kind = comfortNoise
 	case spec.NewDecoder != nil && len(spec.Rates) > 0 && spec.ClockRate > 0:
 		v.kind, v.rate = speech, nearest(spec.Rates, r.cfg.Rate)
 	}
@@ -79,23 +80,12 @@ func (v *voice) ready(rate int, payload []byte) bool {
 	}
 	v.length = timeOf(len(trial.Decode(nil, payload)), v.rate)
 	if v.rate != rate {
-		resampler, err := wav.NewResampler(v.rate, rate)
+		resampler, err := resample.NewStream(v.rate, rate)
 		if err != nil {
 			v.kind = other
 			return false
 		}
 		v.resampler = resampler
-		prime(resampler, v.rate, rate)
 	}
 	return true
-}
-
-// prime lets silence into a resampler until it gives as much as it takes, so that a packet fills its frame.
-func prime(r *wav.Resampler, from, to int) {
-	var zero [1]int16
-	for range max(from, to) {
-		if len(r.Write(nil, zero[:])) > 0 {
-			return
-		}
-	}
 }
