@@ -44,7 +44,7 @@ func check(t testing.TB, r *Receiver, put int) {
 func TestAnyNetwork(t *testing.T) {
 	rng := seeded(t)
 	pcm := voiced(rng, 8000*30)
-	for round := range 50 {
+	for round := range 30 {
 		loss, duplicate, jitter := 0.3*rng.Float64()*rng.Float64(), 0.1*rng.Float64(), 1+rng.Int64N(int64(120*time.Millisecond))
 		if round%3 == 0 {
 			jitter = 1 + rng.Int64N(int64(400*time.Millisecond))
@@ -82,7 +82,9 @@ func TestAnyNetwork(t *testing.T) {
 			} else if now < 44*time.Second {
 				later = r.Stats()
 			}
-			check(t, r, len(packets))
+			if frames%16 == 0 {
+				check(t, r, len(packets))
+			}
 		})
 		s := r.Stats()
 		if s.Frames != uint64(frames) {
