@@ -8,7 +8,7 @@ import (
 
 const (
 	ringSize    = 64   // packets that wait at most
-	markSize    = 128  // packets whose fate is remembered
+	markSize    = 64   // packets behind whose fate is remembered
 	maxPayload  = 4096 // bytes; more is no packet of a telephone
 	seqBehind   = 1000 // packets behind that are late, not a restart
 	seqAhead    = 3000 // packets ahead that are a gap, not a restart
@@ -120,7 +120,7 @@ func (r *Receiver) put(p *rtp.Packet, arrival time.Duration) {
 	r.stats.received++
 	fate := r.ring.marks[seq&(markSize-1)]
 	switch {
-	case seq < r.ring.next-ringSize, seq < r.ring.next && fate == unseen:
+	case seq < r.ring.next-markSize, seq < r.ring.next && fate == unseen:
 		r.stats.late++
 		return
 	case seq < r.ring.next && fate != missed, seq >= r.ring.next && seq < r.ring.top && r.ring.slot(seq).present:
@@ -137,6 +137,7 @@ func (r *Receiver) put(p *rtp.Packet, arrival time.Duration) {
 		r.ring.marks[seq&(markSize-1)] = discarded
 		r.stats.lost--
 		r.stats.late++
+		r.stats.bursts.Late()
 		return
 	}
 	for seq >= r.ring.next+ringSize {
@@ -269,20 +270,18 @@ func (r *Receiver) discard() {
 	r.pass(discarded)
 }
 
-// pass notes the fate of the next packet, and gives that of the one that cannot come any more to the burst counter.
+// pass notes the fate of the next packet.
 func (r *Receiver) pass(fate mark) {
 	g := &r.ring
-	old := g.next - ringSize
-	switch g.marks[old&(markSize-1)] {
+	switch fate {
 	case received:
-		r.stats.bursts.Received()
+		r.stats.bursts.Packet()
 	case missed:
 		r.stats.bursts.Lost()
 	case discarded:
 		r.stats.bursts.Discarded()
 	case unseen:
 	}
-	g.marks[old&(markSize-1)] = unseen
 	g.marks[g.next&(markSize-1)] = fate
 	g.next++
 	g.top = max(g.top, g.next)

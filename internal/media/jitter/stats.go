@@ -36,9 +36,9 @@ type Stats struct {
 	Highest                 time.Duration // highest Maximum so far
 	Spread                  time.Duration // between the fastest and the slowest packet of the last seconds
 
-	PacketTime time.Duration // of the last packet that was decoded
-	// Bursts and gaps of loss and discard. The last 64 packets are not in it, since they may still come.
-	Bursts rtp.BurstGap
+	Frozen bool
+	// Figures are bursts and gaps of loss and discard, for packets as long as the last one.
+	Figures rtp.Figures
 }
 
 // Stats says how the party was received so far.
@@ -50,23 +50,31 @@ func (r *Receiver) Stats() Stats {
 		Received: c.received, Played: c.played, Late: c.late, Lost: c.lost, Recovered: c.recovered,
 		Duplicates: c.duplicates, Overruns: c.overruns, Restarts: c.restarts,
 		Frames: c.frames, Concealed: c.concealed, Stretched: c.stretched, Dropped: c.dropped,
-		Limit: r.cfg.Most, Highest: r.delay.highest, Spread: r.delay.spread, Bursts: c.bursts,
+		Limit: r.cfg.Most, Highest: r.delay.highest, Spread: r.delay.spread, Frozen: r.frozen,
 	}
 	if r.delay.known {
 		s.Maximum = max(r.delay.offset-r.delay.base, 0)
 		s.Nominal = max(r.delay.offset-r.delay.mean, 0)
 	}
+	bursts := c.bursts
 	if r.current != nil {
-		s.PacketTime = r.current.length
+		bursts.PacketTime = r.current.length
 	}
+	s.Figures = bursts.Figures()
 	return s
 }
 
-// Fill sets what RFC 3611 §4.7 wants to know from here: loss, discard, bursts, gaps and the buffer.
-func (s *Stats) Fill(m *rtp.VoIPMetrics) {
-	s.Bursts.Fill(m, s.PacketTime)
-	m.BufferNominal, m.BufferMaximum = milliseconds(s.Nominal), milliseconds(s.Maximum)
-	m.BufferLimit = milliseconds(s.Limit)
+// Reception is what a report of RFC 3611 §4.7 can know from here.
+func (s *Stats) Reception() rtp.Reception {
+	r := rtp.Reception{
+		Figures:     s.Figures,
+		Concealment: rtp.ConcealmentStandard,
+		Buffer: rtp.JitterBuffer{
+			Known: true, Adaptive: !s.Frozen, Nominal: s.Nominal, Maximum: s.Maximum, Limit: s.Limit,
+		},
+	}
+	if s.Frozen {
+		r.Concealment = rtp.ConcealmentDisabled
+	}
+	return r
 }
-
-func milliseconds(d time.Duration) uint16 { return uint16(min(max(d.Milliseconds(), 0), 65535)) }
