@@ -90,8 +90,10 @@ func (k keyed) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
 // Sender secures the packets that go one way. It is for one goroutine at a time.
 //
-// A sequence number must not be used twice for different packets of a source: both would be laid open. RFC 4568 §6.4: a
-// source SHOULD begin with a sequence number below 32768, so that losses at its start do not confuse the receiver.
+// A sequence number that was used, or is 1024 behind the newest, is refused with ErrReplay: two packets under one index
+// would lay each other open, and no receiver takes the second. So the numbers of a source must go on for as long as the
+// key is used. RFC 4568 §6.4: a source SHOULD begin with a number below 32768, so that losses at its start do not confuse
+// the receiver.
 type Sender struct{ keyed }
 
 // NewSender makes a Sender; key is the master key with its salt, which is copied.
@@ -118,10 +120,10 @@ func (s *Sender) Seal(dst, packet []byte) ([]byte, error) {
 		from = s.add(ssrc)
 	}
 	index, ok := from.index(binary.BigEndian.Uint16(packet[2:]))
-	if !ok && from.rtp.highest < 1<<16 {
-		return dst, ErrReplay // before the first packet: it would need a counter below zero
-	}
-	if !ok || s.spent(s.packets, maxIndex) {
+	switch {
+	case ok && !from.rtp.isNew(index), !ok && from.rtp.highest < 1<<16: // the latter lies before the first packet
+		return dst, ErrReplay
+	case !ok, s.spent(s.packets, maxIndex):
 		return dst, ErrExhausted
 	}
 	s.cipher.SetROC(ssrc, uint32(index>>16))
@@ -131,9 +133,7 @@ func (s *Sender) Seal(dst, packet []byte) ([]byte, error) {
 		return dst, ErrMalformed
 	}
 	s.packets++
-	if !from.rtp.started || index > from.rtp.highest {
-		from.rtp.started, from.rtp.highest = true, index
-	}
+	from.rtp.add(index)
 	return dst[:len(dst)+len(sealed)], nil
 }
 

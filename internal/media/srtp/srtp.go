@@ -27,7 +27,7 @@ import (
 // Errors of Seal and Open. They are these values themselves.
 var (
 	ErrAuth      = errors.New("srtp: authentication failed")
-	ErrReplay    = errors.New("srtp: packet seen before or too old")
+	ErrReplay    = errors.New("srtp: packet seen before or too old") // by a Receiver, or by a Sender
 	ErrMalformed = errors.New("srtp: no RTP or RTCP packet")
 	ErrSources   = errors.New("srtp: too many sources under one key")
 	ErrExhausted = errors.New("srtp: the key has secured as many packets as it may")

@@ -252,6 +252,11 @@ func TestReplay(t *testing.T) {
 			b, _ := sender.Seal(nil, rtpPacket(7, i, 10))
 			sealed = append(sealed, b)
 		}
+		for _, i := range []uint16{2999, 2500, 100} { // seen, seen, too old
+			if _, err := sender.Seal(nil, rtpPacket(7, i, 10)); err != ErrReplay {
+				t.Errorf("packet %d sealed twice: %v", i, err)
+			}
+		}
 		open := func(i int, want error) {
 			t.Helper()
 			if _, err := receiver.Open(nil, sealed[i]); err != want {
@@ -575,6 +580,7 @@ func TestAllocations(t *testing.T) {
 			}); n > controlLimit {
 				t.Errorf("%+v: %v allocations for RTCP", o, n)
 			}
+			packet[2] ^= 0x40 // another sequence number
 			last, _ = sender.Seal(nil, packet)
 			_, _ = receiver.Open(nil, last)
 			if n := testing.AllocsPerRun(100, func() {

@@ -55,7 +55,8 @@ func (k *keyed) State() State {
 	return st
 }
 
-// RestoreSender makes a Sender that goes on after a State. The caller goes on with its sequence numbers.
+// RestoreSender makes a Sender that goes on after a State. The caller goes on with sequence numbers further ahead than the
+// process before can have come since.
 func RestoreSender(st State) (*Sender, error) {
 	k, err := restore(st)
 	if err != nil {
