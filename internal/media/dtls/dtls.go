@@ -3,8 +3,10 @@
 // It owns our certificate, the handshake over datagrams that are handed in, the comparison of the peer's certificate
 // with the fingerprints that signalling has brought, and the export of the keys. It does not own sockets, nor the
 // question from where datagrams may come: only those of an address that ICE has verified, or that signalling has named,
-// should be handed in, since whoever can hand in an unprotected alert ends a handshake. Which side begins is decided in
-// the description (a=setup). The protocol itself is that of github.com/pion/dtls.
+// should be handed in, since whoever can hand in an unprotected alert ends a handshake. Where no address is proven, each
+// address from which a ClientHello comes gets a Handshake of its own, a few at most: the fingerprint says which is the
+// peer's, and nobody can disturb it from elsewhere. Which side begins is decided in the description (a=setup). The
+// protocol itself is that of github.com/pion/dtls.
 //
 // A Handshake runs on goroutines of its own from Start until Close, or until the peer closes the association: one of
 // ours, which Close waits for, and three of the library, which end with it. Send is called from them, never twice at
@@ -48,7 +50,7 @@ type Config struct {
 	Fingerprints []sdp.Fingerprint
 	// Suites are offered, or chosen from, in this order; nil is all that DTLS knows.
 	Suites []*srtp.Suite
-	// Send takes a datagram for the peer. It must not block and not keep the slice. It must not call Close.
+	// Send takes a datagram for the peer. It must not block, not keep the slice and not call Close; Close calls it.
 	Send func(datagram []byte)
 	// Proven says that the peer's address has proven to be its own (by ICE), so that a client need not show that it
 	// receives there: a round trip less.

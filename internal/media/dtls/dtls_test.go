@@ -258,6 +258,29 @@ func TestWrongFingerprint(t *testing.T) {
 	}
 }
 
+// TestHandshakesBesideEachOther: strangers begin handshakes with their own certificates before the peer does; each address
+// has its own, and only that of the peer ends with keys.
+func TestHandshakesBesideEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, peers := identity(t), identity(t)
+		prints := []sdp.Fingerprint{peers.Fingerprint()}
+		var strangers []*party
+		for range 5 {
+			_, s := meet(t, Config{}, Config{Identity: ours, Fingerprints: prints}, nil, nil)
+			strangers = append(strangers, s)
+		}
+		c, s := meet(t, Config{Identity: peers}, Config{Identity: ours, Fingerprints: prints}, nil, nil)
+		agree(t, c, s)
+		for _, stranger := range strangers {
+			if !errors.Is(stranger.err, ErrFingerprint) || stranger.keys.Local != nil {
+				t.Errorf("a stranger: %v", stranger.err)
+			}
+		}
+		c.Close()
+		s.Close()
+	})
+}
+
 func TestFingerprints(t *testing.T) {
 	i := identity(t)
 	der := i.certificate.Certificate[0]
