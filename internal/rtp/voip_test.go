@@ -64,6 +64,20 @@ func TestMetricsKeepToTheirRange(t *testing.T) {
 	}
 }
 
+// A score goes through the block with the error of its tenth, a rating with that of its unit.
+func TestScoresSurviveTheBlock(t *testing.T) {
+	for mos := 1.0; mos <= 4.5; mos += 0.01 {
+		r := Reception{MOSLQ: mos, MOSCQ: mos - (mos-1)/2, R: 20 * mos}
+		m := r.Metrics()
+		lq, okLQ := m.Listening()
+		cq, okCQ := m.Conversation()
+		rating, okR := m.Rating()
+		if !okLQ || !okCQ || !okR || math.Abs(lq-r.MOSLQ) > 0.051 || math.Abs(cq-r.MOSCQ) > 0.051 || math.Abs(rating-r.R) > 0.51 {
+			t.Fatalf("%+v became %v, %v, %v", r, lq, cq, rating)
+		}
+	}
+}
+
 func TestValuesOffTheScaleAreIgnored(t *testing.T) {
 	for _, tt := range []struct {
 		r, external, mos uint8
