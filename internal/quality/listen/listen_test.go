@@ -47,7 +47,7 @@ func TestLossesAreInTheOrderOfPESQ(t *testing.T) {
 		{"3 % silent", 0.03, false, 3.05}, {"5 % repeated", 0.05, true, 2.73}, {"5 % silent", 0.05, false, 2.59},
 		{"10 % repeated", 0.1, true, 2.18}, {"10 % silent", 0.1, false, 1.94},
 	}
-	const seeds = 6
+	const seeds = 4
 	means := make([]float64, len(cases))
 	for seed := range uint64(seeds) {
 		ref := Speech(seed, 8000, 20*time.Second)
@@ -70,7 +70,7 @@ func TestLossesAreInTheOrderOfPESQ(t *testing.T) {
 }
 
 func TestScoreFallsWithLossToTheEnd(t *testing.T) {
-	ref := Speech(1, 8000, 20*time.Second)
+	ref := Speech(1, 8000, 10*time.Second)
 	for _, repeat := range []bool{false, true} {
 		last := 5.0
 		for _, loss := range []float64{0, 0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 0.5, 1} {
@@ -123,7 +123,7 @@ func joined(parts ...[]int16) (all []int16) {
 // What a listener does not mind does not count, and is measured.
 func TestDelayLevelAndDrift(t *testing.T) {
 	for _, rate := range []int{8000, 16000, 48000} {
-		ref := Speech(2, rate, 12*time.Second)
+		ref := Speech(2, rate, 8*time.Second)
 		ms := rate / 1000
 		silent := func(n int) []int16 { return make([]int16, n*ms) }
 		for name, tt := range map[string]struct {
@@ -138,9 +138,9 @@ func TestDelayLevelAndDrift(t *testing.T) {
 			"12 dB less":       {quieter(ref, 0.25), 0, -12.04, 0, 1, 4.4},
 			"6 dB more":        {quieter(ref, 2), 0, 6.02, 0, 1, 3.5}, // clips
 			"slow clock":       {resampled(ref, 1-100e-6), 0.6, 0, 100, 15, 4.3},
-			"fast clock":       {resampled(ref, 1+500e-6), -3, 0, -500, 30, 4.0},
-			"40 ms put in":     {joined(ref[:6*rate], silent(40), ref[6*rate:]), 20, 0, 0, 1e6, 3.5},
-			"40 ms taken out":  {joined(ref[:6*rate], ref[6*rate+40*ms:]), -20, 0, 0, 1e6, 3.5},
+			"fast clock":       {resampled(ref, 1+500e-6), -2, 0, -500, 30, 4.0},
+			"40 ms put in":     {joined(ref[:4*rate], silent(40), ref[4*rate:]), 20, 0, 0, 1e6, 3.5},
+			"40 ms taken out":  {joined(ref[:4*rate], ref[4*rate+40*ms:]), -20, 0, 0, 1e6, 3.5},
 			"beginning is cut": {ref[300*ms:], -300, 0, 0, 1, 3},
 		} {
 			r := Compare(ref, tt.degraded, rate)
@@ -246,9 +246,9 @@ func TestNoiseCosts(t *testing.T) {
 }
 
 func TestSpeech(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(3) {
 		for _, rate := range []int{8000, 16000, 48000} {
-			pcm := Speech(seed, rate, 10*time.Second)
+			pcm := Speech(seed, rate, 6*time.Second)
 			r := Compare(pcm, pcm, rate)
 			clipped := 0
 			for _, s := range pcm {
@@ -256,7 +256,7 @@ func TestSpeech(t *testing.T) {
 					clipped++
 				}
 			}
-			if len(pcm) != 10*rate || r.Speech < 5 || r.Speech > 9 || clipped > len(pcm)/10000 {
+			if len(pcm) != 6*rate || r.Speech < 3 || r.Speech > 5.5 || clipped > len(pcm)/10000 {
 				t.Errorf("seed %d, %d Hz: %d samples, %.1f s of speech, %d clipped", seed, rate, len(pcm), r.Speech, clipped)
 			}
 		}
