@@ -86,9 +86,10 @@ func (c *comparison) lagAt(i int) int {
 }
 
 // search finds where a piece of the reference, which is at sample from there, fits best, and how well: the normalised
-// correlation. A delay other than the current one must fit clearly better.
+// correlation. A delay other than the current one must fit clearly better,
+// and is not looked for when that fits.
 func search(piece, deg []float64, from, current, reach int) (best int, fits float64) {
-	const clearly = 0.02
+	const clearly, perfect = 0.02, 0.998
 	energy := 0.0
 	for _, s := range piece {
 		energy += s * s
@@ -108,6 +109,9 @@ func search(piece, deg []float64, from, current, reach int) (best int, fits floa
 	}
 	stays := correlate(current)
 	best, fits = current, stays
+	if stays > perfect {
+		return best, fits
+	}
 	for delay := current - reach; delay <= current+reach; delay++ {
 		if f := correlate(delay); f > fits {
 			best, fits = delay, f
