@@ -5,6 +5,9 @@ import "math"
 // zeroCrossings is the half-width of the filter in periods of the lower rate: what decides how sharp its edge is.
 const zeroCrossings = 24
 
+// fewCrossings is enough for a step between 16 and 48 kHz when nothing above 4 kHz matters: the edge may be wide.
+const fewCrossings = 6
+
 // beta of the Kaiser window: 80 dB.
 const beta = 8
 
@@ -15,11 +18,12 @@ type filter struct {
 	half   int // inputs behind an output
 }
 
-// design makes the filter that changes the rate by up/down.
-func design(up, down int) filter {
+// design makes the filter that changes the rate by up/down, of a half-width in periods of the lower rate.
+func design(up, down, crossings int) filter {
 	// In units of input samples; when the rate falls the filter is wider by the ratio.
 	stretch := max(1, float64(down)/float64(up))
-	half := int(math.Ceil(zeroCrossings * stretch))
+	reach := float64(crossings) * stretch
+	half := int(math.Ceil(reach))
 	// A little below the lower Nyquist frequency; or just on it, where taps are zero that save work: for a multiple the
 	// samples that are there stay as they are, and of a filter for half the rate every second tap is zero.
 	cutoff := 0.95 / stretch
@@ -28,7 +32,7 @@ func design(up, down int) filter {
 	}
 	f := filter{phases: make([][]float32, up), width: (2*half + 7) &^ 7, half: half}
 	for p := range f.phases {
-		f.phases[p] = taps(f.width, half, float64(p)/float64(up), cutoff, zeroCrossings*stretch)
+		f.phases[p] = taps(f.width, half, float64(p)/float64(up), cutoff, reach)
 	}
 	return f
 }
@@ -59,23 +63,23 @@ type halving struct {
 	sides  [zeroCrossings]float32 // weights of the inputs 1, 3, 5 ... before and behind the middle
 }
 
-// reach is how far the sides go from the middle.
-const reach = 2*zeroCrossings - 1
+// farthest is how far the sides go from the middle.
+const farthest = 2*zeroCrossings - 1
 
 func halve(taps []float32) *halving {
-	h := &halving{middle: taps[reach]}
+	h := &halving{middle: taps[farthest]}
 	for i := range h.sides {
-		h.sides[i] = taps[reach+1+2*i]
+		h.sides[i] = taps[farthest+1+2*i]
 	}
 	return h
 }
 
 // at is the output in the middle of a window.
-func (h *halving) at(x *[2*reach + 1]float32) float32 {
-	a, b := h.middle*x[reach], float32(0)
+func (h *halving) at(x *[2*farthest + 1]float32) float32 {
+	a, b := h.middle*x[farthest], float32(0)
 	for i := 0; i < zeroCrossings; i += 2 {
-		a += h.sides[i] * (x[reach-1-2*i] + x[reach+1+2*i])
-		b += h.sides[i+1] * (x[reach-3-2*i] + x[reach+3+2*i])
+		a += h.sides[i] * (x[farthest-1-2*i] + x[farthest+1+2*i])
+		b += h.sides[i+1] * (x[farthest-3-2*i] + x[farthest+3+2*i])
 	}
 	return a + b
 }

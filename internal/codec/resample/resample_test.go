@@ -73,7 +73,7 @@ func TestAliasesAreGone(t *testing.T) {
 }
 
 func TestItIsTheSameInAnyPieces(t *testing.T) {
-	for _, rates := range [][2]int{{44100, 8000}, {16000, 8000}, {8000, 16000}, {8000, 48000}, {8000, 8000}, {8000, 11025}, {96000, 8000}} {
+	for _, rates := range [][2]int{{44100, 8000}, {16000, 8000}, {8000, 16000}, {8000, 48000}, {8000, 8000}, {8000, 11025}, {96000, 8000}, {48000, 8000}} {
 		in := sine(rates[0], 700, 12000, 10007)
 		want := convert(t, rates[0], rates[1], in)
 		if n := (len(in)*rates[1] + rates[0] - 1) / rates[0]; len(want) != n {
@@ -120,7 +120,7 @@ func TestStreamsKeepTime(t *testing.T) {
 				}
 			}
 			late := float64(r.Delay()) / float64(from)
-			if late > 0.0032 {
+			if late > 0.0035 {
 				t.Errorf("%d to %d Hz: %.2f ms late", from, to, 1000*late)
 			}
 			for i := to / 10; i < len(out); i++ {
@@ -199,13 +199,13 @@ func BenchmarkNew(b *testing.B) {
 
 // The filter without its zeros is the filter.
 func TestHalvingIsTheWholeFilter(t *testing.T) {
-	f := design(1, 2)
+	f := design(1, 2, zeroCrossings)
 	h := halve(f.phases[0])
 	window := make([]float32, f.width)
 	for i := range window {
 		window[i] = float32(i * i % 997)
 	}
-	got, want := h.at((*[2*reach + 1]float32)(window)), dot(f.phases[0], window)
+	got, want := h.at((*[2*farthest + 1]float32)(window)), dot(f.phases[0], window)
 	if math.Abs(float64(got-want)) > 0.01 {
 		t.Errorf("%f, want %f", got, want)
 	}
