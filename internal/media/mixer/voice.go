@@ -17,9 +17,9 @@ const gainBits = 12
 
 const (
 	unity = 1 << gainBits
-	// slowRead is how long an input may take, and slowReads how often running it may take longer, before it is not read
-	// for rest periods. A process that was not given the processor for a moment is not yet a slow input.
-	slowRead  = 5 * time.Millisecond
+	// slowRead is how long an input may take, a whole period, and slowReads how often running it may take longer, before
+	// it is not read for rest periods. A process that was not given the processor for a moment is not yet a slow input.
+	slowRead  = 20 * time.Millisecond
 	slowReads = 10
 	rest      = 50
 )
