@@ -129,7 +129,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"bogus"}, 2, "dialtone: unexpected argument bogus\n"},
 		{[]string{"line", "show"}, 2, `dialtone: expected "<name>"` + "\n"},
 		{[]string{"line", "set", "101", "--data", nowhere}, 2, "dialtone: nothing to change: give at least one field\n"},
-		{[]string{"line", "add", "101", "--no-device", "--transport", "tls"}, 2, "dialtone: --transport, --srtp, --from and --address belong to a --device\n"},
+		{[]string{"line", "add", "101", "--no-device", "--transport", "tls"}, 2, "dialtone: --transport, --srtp, --codecs, --dtmf, --keys, --from and --address belong to a --device\n"},
 		{[]string{"records", "--csv", "--json"}, 2, "dialtone: --csv and --json exclude each other\n"},
 		{[]string{"records", "--since", "whenever"}, 2, `dialtone: --since "whenever" is neither`},
 		{[]string{"calls", "--server", "pbx.example"}, 2, `dialtone: "pbx.example" is not the URL of a server`},

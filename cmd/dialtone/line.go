@@ -41,6 +41,9 @@ type lineFields struct {
 	Device    []string `json:"-" placeholder:"USERNAME[:PASSWORD]" sep:"none" help:"Device to add or change; may be repeated. A new one without password gets one, which is shown once."`
 	Transport *string  `json:"-" help:"Of these devices: udp, tcp, tls, ws or wss."`
 	SRTP      *string  `json:"-" name:"srtp" help:"Of these devices: off, optional or required."`
+	Codecs    []string `json:"-" help:"Of these devices: codecs that may be used, the best first; may be repeated."`
+	DTMF      *string  `json:"-" name:"dtmf" help:"Of these devices: auto, rfc4733, info or inband."`
+	Keys      *string  `json:"-" help:"Of these devices: sdes or dtls, how keys of encryption come about."`
 	From      []string `json:"-" help:"These devices are known by their address: the network they send from; may be repeated."`
 	Address   *string  `json:"-" help:"SIP URI where such a device is reached."`
 }
@@ -54,6 +57,8 @@ type device struct {
 	Address   string   `json:"address,omitempty"`
 	Transport string   `json:"transport,omitempty"`
 	SRTP      string   `json:"srtp,omitempty"`
+
+	Media *form.Media `json:"media,omitempty"`
 }
 
 // devices puts the devices of the command line over those that there are, and returns the passwords that were made up.
@@ -61,7 +66,7 @@ func (f *lineFields) devices(there []form.Device) ([]device, map[string]string) 
 	var all []device
 	for _, d := range there {
 		all = append(all, device{
-			Username: d.Username, Auth: d.Auth, From: d.From, Address: d.Address, Transport: d.Transport, SRTP: d.SRTP,
+			Username: d.Username, Auth: d.Auth, From: d.From, Address: d.Address, Transport: d.Transport, SRTP: d.SRTP, Media: d.Media,
 		})
 	}
 	made := map[string]string{}
@@ -83,6 +88,21 @@ func (f *lineFields) devices(there []form.Device) ([]device, map[string]string) 
 				*to = *from
 			}
 		}
+		if len(f.Codecs) > 0 || f.DTMF != nil || f.Keys != nil {
+			m := form.Media{}
+			if d.Media != nil {
+				m = *d.Media
+			}
+			if len(f.Codecs) > 0 {
+				m.Codecs = f.Codecs
+			}
+			for to, from := range map[*string]*string{&m.DTMF: f.DTMF, &m.Keys: f.Keys} {
+				if from != nil {
+					*to = *from
+				}
+			}
+			d.Media = &m
+		}
 		if len(f.From) > 0 {
 			d.Auth, d.From = "static", f.From
 		}
@@ -92,7 +112,8 @@ func (f *lineFields) devices(there []form.Device) ([]device, map[string]string) 
 
 // lonely tells whether flags of devices were given without a device.
 func (f *lineFields) lonely() bool {
-	return len(f.Device) == 0 && (f.Transport != nil || f.SRTP != nil || f.Address != nil || len(f.From) > 0)
+	return len(f.Device) == 0 && (f.Transport != nil || f.SRTP != nil || f.Address != nil || len(f.From) > 0 ||
+		len(f.Codecs) > 0 || f.DTMF != nil || f.Keys != nil)
 }
 
 type lineAdd struct {
@@ -108,7 +129,7 @@ func (c *lineAdd) Run(s *session, n *noun) error {
 		c.Device = []string{c.Number}
 	}
 	if c.lonely() {
-		return usage("--transport, --srtp, --from and --address belong to a --device")
+		return usage("--transport, --srtp, --codecs, --dtmf, --keys, --from and --address belong to a --device")
 	}
 	body, err := object(c.lineFields)
 	if err != nil {
@@ -141,7 +162,7 @@ type lineSet struct {
 // changed it meanwhile.
 func (c *lineSet) Run(s *session, n *noun) error {
 	if c.lonely() {
-		return usage("--transport, --srtp, --from and --address belong to a --device")
+		return usage("--transport, --srtp, --codecs, --dtmf, --keys, --from and --address belong to a --device")
 	}
 	if len(c.Device) == 0 && len(c.RmDevice) == 0 {
 		return s.set(n, c.inTenant, c.Number, c.lineFields)

@@ -33,7 +33,7 @@ func TestObjectLifeWithEventsAndAudit(t *testing.T) {
 		{
 			name: "add a line", method: "POST", path: "/lines",
 			body:   `{"number":"101","name":"Sara","user":"sara","site":"tehran","devices":[{"username":"101","password":"s3cret-101-x"}]}`,
-			status: 201, etag: `"1"`, contains: []string{`"user":"sara"`, `"site":"tehran"`, `"product":"extension"`, `"srtp":"off"`},
+			status: 201, etag: `"1"`, contains: []string{`"user":"sara"`, `"site":"tehran"`, `"product":"extension"`, `"srtp":"optional"`},
 			absent: []string{"s3cret", "sealed"}, event: "line.created",
 		},
 		{name: "taken number", method: "POST", path: "/lines", body: `{"number":"101"}`, status: 409, contains: []string{`"code":"conflict"`, `"field":"number"`, `"code":"duplicate"`}},

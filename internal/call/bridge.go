@@ -48,6 +48,11 @@ func (c *Call) Bridge(_ context.Context, leg Leg) cause.Cause {
 			c.updated(e)
 		case Answered:
 			c.answered(e)
+		case Pressed:
+			other := c.other(e.Leg)
+			if other != nil && (e.Signalled || !media.Conveys(e.Leg.Media(), other.leg.Media())) {
+				other.leg.Press(e.Digit, e.DurationMS)
+			}
 		case Informed:
 			if other := c.other(e.Leg); other != nil {
 				other.leg.Info(e.ContentType, e.Body)

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"dialtone/internal/directory"
+	"dialtone/internal/media"
 	"dialtone/internal/sdp"
 )
 
@@ -13,9 +14,10 @@ type Target struct {
 	Device string   // username of the device
 	URI    string   // where to: the contact of a binding, or the static address of a device
 	Route  []string // what must be visited first, nearest first (RFC 3327 Path)
-	SRTP   bool     // the device takes encrypted media only
 	Fixed  bool     // URI is configured, not registered: several parties may share it
 	Source any      // what the Dialer needs beyond (a flow, a binding); opaque to the call
+
+	Terms *media.Terms // of the device's media; nil: nothing particular
 }
 
 // Invite is what a Dialer needs for one outbound leg.

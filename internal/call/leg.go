@@ -36,7 +36,10 @@ type Leg interface {
 	// Acknowledge completes a delayed offer: the answer for the offer that came with Connected or Answered (in SIP it
 	// goes into the ACK).
 	Acknowledge(answer *sdp.Description)
-	// Info passes a body on inside the dialog (DTMF by INFO and the like).
+	// Press presses a key towards the party for that many milliseconds, in the form that the party takes: events or tones
+	// in the media, or a message of the signalling.
+	Press(digit byte, ms int)
+	// Info passes a body on inside the dialog (pictures that are asked for, and the like).
 	Info(contentType string, body []byte)
 	// Hangup ends the leg as its state asks: refusal, CANCEL or BYE, with the Reason of the cause. No event follows.
 	Hangup(c cause.Cause)
@@ -109,11 +112,12 @@ type (
 		ContentType string
 		Body        []byte
 	}
-	// Pressed: a DTMF digit arrived as an RFC 4733 event; posted once per press, when it ends.
+	// Pressed: the party pressed a key; posted once per press, when it ends.
 	Pressed struct {
 		Leg        Leg
 		Digit      byte // '0'-'9', '*', '#', 'A'-'D'
 		DurationMS int
+		Signalled  bool // by a message of the signalling, not in the media
 	}
 	// Do runs a function on the call's goroutine.
 	Do struct{ F func() }

@@ -61,11 +61,11 @@ func (s *studio) phone(address string) *phone {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	ours, err := session.Localize(d)
+	ours, err := session.Offer(d)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := session.SetRemote(d, addr); err != nil {
+	if err := session.RemoteAnswer(d, addr); err != nil {
 		s.t.Fatal(err)
 	}
 	p := &phone{t: s.t, session: session, conn: conn, to: ours.Address(0)}

@@ -155,11 +155,11 @@ func TestJournalFollowsTheMedia(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ours, err := session.Localize(theirs)
+		ours, err := session.Offer(theirs)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := session.SetRemote(theirs, phone); err != nil {
+		if err := session.RemoteAnswer(theirs, phone); err != nil {
 			t.Fatal(err)
 		}
 

@@ -27,7 +27,8 @@ const (
 	WSS Transport = "wss"
 )
 
-// SRTP says whether the media of a device is encrypted.
+// SRTP says whether the media of a device is encrypted. "optional" is the default: what the device offers is taken, and
+// encryption is offered where the signalling is encrypted.
 type SRTP string
 
 // The choices of media encryption.
@@ -52,6 +53,8 @@ type Device struct {
 	Address   string    `json:"address,omitempty"`
 	Transport Transport `json:"transport,omitempty"`
 	SRTP      SRTP      `json:"srtp"`
+	// Media is what is particular about the device's media; nil for most.
+	Media *DeviceMedia `json:"media,omitempty"`
 }
 
 // MaxCredentials is the number of passwords of a device that can be valid at once.
@@ -65,7 +68,7 @@ func (d *Device) setDefaults() {
 		d.Auth = AuthPassword
 	}
 	if d.SRTP == "" {
-		d.SRTP = SRTPOff
+		d.SRTP = SRTPOptional
 	}
 	d.From = maskedPrefixes(d.From)
 	d.Credentials = slices.Clone(d.Credentials)
@@ -78,6 +81,7 @@ func (d *Device) validate() Errors {
 	oneOf(&errs, "transport", d.Transport, "", UDP, TCP, TLS, WS, WSS)
 	oneOf(&errs, "srtp", d.SRTP, SRTPOff, SRTPOptional, SRTPRequired)
 	errs.prefixes("from", d.From)
+	d.Media.validate(&errs)
 	switch d.Auth {
 	case AuthStatic:
 		if len(d.From) == 0 {

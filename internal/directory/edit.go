@@ -213,6 +213,7 @@ func copyLine(o *Line) *Line {
 		d := &l.Devices[i]
 		d.Auth, d.Transport, d.SRTP = intern(d.Auth), intern(d.Transport), intern(d.SRTP)
 		d.From = slices.Clone(d.From)
+		d.Media = d.Media.clone()
 		if d.Username == l.Number {
 			d.Username = l.Number // one text for both
 		}

@@ -140,7 +140,7 @@ func TestDefaults(t *testing.T) {
 	given := l.Devices[0].From
 	l.SetDefaults()
 	d := l.Devices[0]
-	if l.Product != Extension || d.Auth != AuthPassword || d.SRTP != SRTPOff || fmt.Sprint(d.From) != "[10.0.0.0/8 192.0.2.0/24]" {
+	if l.Product != Extension || d.Auth != AuthPassword || d.SRTP != SRTPOptional || fmt.Sprint(d.From) != "[10.0.0.0/8 192.0.2.0/24]" {
 		t.Errorf("line %+v", l)
 	}
 	if given[0].String() != "10.1.2.3/8" {

@@ -111,7 +111,7 @@ func targets(l Locator, tenant directory.ID, line *directory.Line) []call.Target
 		}
 		for k := range places {
 			if places[k].Device == d.Username {
-				places[k].SRTP = d.SRTP == directory.SRTPRequired
+				places[k].Terms = call.TermsOf(d)
 			}
 		}
 	}

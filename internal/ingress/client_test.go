@@ -49,9 +49,9 @@ proxy <- ACK
     Proxy-Authorization: *nonce="one"*nc=00000001*
 alice <- 200 (answer)
 alice -> ACK
-alice -> INFO (dtmf 1)
+alice -> INFO (text 1)
 alice <- 200
-proxy <- INFO (dtmf 1)
+proxy <- INFO (text 1)
     Proxy-Authorization: *nonce="one"*nc=00000002*
 proxy -> 200
 alice -> INVITE (offer sendonly)

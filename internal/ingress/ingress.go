@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"dialtone/internal/auth"
+	"dialtone/internal/call"
 	"dialtone/internal/dialplan"
 	"dialtone/internal/digest"
 	"dialtone/internal/directory"
@@ -402,7 +403,7 @@ func (i *Ingress) invite(a *answer, l Listener) {
 	}
 	dialled := dialplan.Dialled{Number: target.UserUnescaped(), Domain: string(target.Host)}
 	in, err := i.Endpoint.Accept(tx, f, m, sipleg.Party{Device: who.Device.Username, User: dialled.Number,
-		SRTP: who.Device.SRTP == directory.SRTPRequired})
+		Terms: call.TermsOf(who.Device)})
 	if err != nil {
 		return // it has been answered
 	}

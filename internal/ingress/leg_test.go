@@ -37,7 +37,7 @@ func (o *office) only() *call.Call {
 // understands.
 func TestRestoreLeg(t *testing.T) {
 	inOffice(t, settings{}, func(o *office) {
-		o.Do("alice calls bob\nbob -> INFO (dtmf 1)\nbob <- 200\nalice <- INFO (dtmf 1)\nalice -> 200")
+		o.Do("alice calls bob\nbob -> INFO (text 1)\nbob <- 200\nalice <- INFO (text 1)\nalice -> 200")
 		text, err := o.only().Snapshot(context.Background())
 		if err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func TestChainIsSwappedWhileItRuns(t *testing.T) {
 		st := x.s.Streams()[0]
 		a.talk(x.to, 1, 1, 10)
 
-		st.Connect(relay{y.s.Streams()[0]}, &censor{}, &censor{})
+		st.Connect(newBridge(st, y.s.Streams()[0]), &censor{}, &censor{})
 		want := "audio 198.51.100.1:4000 -> " + st.local().String() + " -> censor -> censor -> relay " + y.s.Streams()[0].local().String()
 		if x.s.String() != want {
 			t.Errorf("chain %q, want %q", x.s, want)
@@ -107,7 +107,7 @@ func TestOccupiedPortsArePassedOver(t *testing.T) {
 		used := map[int]bool{}
 		for i := range 46 {
 			s := l.session(SessionConfig{Peer: alice})
-			d, err := s.Localize(describeAt(t, at("10.0.0.1:4000"), 1))
+			d, err := s.Offer(describeAt(t, at("10.0.0.1:4000"), 1))
 			if err != nil {
 				t.Fatalf("pair %d: %v", i, err)
 			}
@@ -121,7 +121,7 @@ func TestOccupiedPortsArePassedOver(t *testing.T) {
 			t.Errorf("counters %+v", c)
 		}
 		s := l.session(SessionConfig{Peer: alice})
-		if _, err := s.Localize(describeAt(t, at("10.0.0.1:4000"), 1)); err == nil {
+		if _, err := s.Offer(describeAt(t, at("10.0.0.1:4000"), 1)); err == nil {
 			t.Error("a port was found where all are held")
 		}
 		if c := l.e.Counters(); c.PortsUsed != 46 {

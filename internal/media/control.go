@@ -15,12 +15,7 @@ func (p *port) reports(run []network.Packet, now int64) {
 	p.mu.Lock()
 	kept := 0
 	for i := range run {
-		// RTCP on the RTP port of a party that did not ask for one port for both says nothing about where its RTP is.
-		if !p.control && !st.mux.Load() && run[i].Addr != p.latch.source {
-			p.foreign.Add(1)
-			continue
-		}
-		if !p.judge(sighting{from: run[i].Addr, at: now}) {
+		if !p.admitControl(&run[i], now) {
 			continue
 		}
 		run[kept], run[i] = run[i], run[kept]
@@ -31,26 +26,87 @@ func (p *port) reports(run []network.Packet, now int64) {
 		return
 	}
 	p.last.Store(now)
+	if st.riders.Load() == nil {
+		st.control.hand(st, run[:kept], now)
+		return
+	}
+	for i := range kept {
+		st.control.hand(st.concerned(run[i].Data), run[i:i+1], now)
+	}
+}
+
+// admitControl judges one RTCP packet and decrypts it in place. The caller holds p.mu.
+func (p *port) admitControl(packet *network.Packet, now int64) bool {
+	// RTCP on the RTP port of a party that did not ask for one port for both says nothing about where its RTP is.
+	if !p.control && p.checks == nil && !p.stream.mux.Load() && packet.Addr != p.latch.source {
+		p.foreign.Add(1)
+		return false
+	}
+	c := p.cipher.Load()
+	switch {
+	case c == nil && p.encrypted.Load():
+		p.unauthentic.Add(1)
+		return false
+	case c != nil && !p.mayBe(packet.Addr, now):
+		p.foreign.Add(1)
+		return false
+	case c != nil && c.open(packet, true) != nil:
+		p.unauthentic.Add(1)
+		return false
+	}
+	return p.judge(sighting{from: packet.Addr, at: now, verified: c != nil})
+}
+
+// hand gives RTCP packets to the stream that they are about.
+func (p *port) hand(st *Stream, run []network.Packet, now int64) {
 	st.expire(now)
-	st.controlIn.Add(uint64(kept))
-	if !st.secure.Load() {
-		for i := range kept {
-			st.read(run[i].Data, now)
-		}
+	st.controlIn.Add(uint64(len(run)))
+	for i := range run {
+		st.read(run[i].Data, now)
 	}
 	if c := st.chain.Load(); c != nil && c.control != nil {
-		c.control.WriteControl(run[:kept])
+		c.control.WriteControl(run)
 	}
+}
+
+// concerned is the stream of a bundle that a compound is about: the one that its sender's media belongs to, else the one
+// whose media it reports on (RFC 9143 §9.2 leaves no other mark).
+func (st *Stream) concerned(compound []byte) *Stream {
+	all := append([]*Stream{st}, *st.riders.Load()...)
+	for rest := compound; len(rest) > 0; {
+		p, next, err := rtp.NextControl(rest)
+		if err != nil {
+			break
+		}
+		rest = next
+		for _, ssrc := range [...]uint32{p.Sender(), p.About()} {
+			for _, x := range all {
+				if ssrc != 0 && (x.hears(ssrc) || x.out.says(ssrc)) {
+					return x
+				}
+			}
+		}
+	}
+	return st
+}
+
+// hears reports whether the party's media on the stream has that SSRC.
+func (st *Stream) hears(ssrc uint32) bool {
+	p := st.carrier().rtp
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return st.in.receiver.Valid() && st.in.receiver.SSRC == ssrc
 }
 
 // expire tells a press whose end was lost before the party fell silent: its RTCP goes on.
 func (st *Stream) expire(now int64) {
 	var digits presses
-	st.rtp.mu.Lock()
-	if st.rtp.in.decoder.Active() {
-		st.rtp.in.decoder.Expire(time.Duration(now), digits.add)
+	p := st.carrier().rtp
+	p.mu.Lock()
+	if st.in.decoder.Active() {
+		st.in.decoder.Expire(time.Duration(now), digits.add)
 	}
-	st.rtp.mu.Unlock()
+	p.mu.Unlock()
 	for _, d := range digits.list[:digits.n] {
 		st.session.pressed(d)
 	}
@@ -74,28 +130,34 @@ func (st *Stream) read(compound []byte, now int64) {
 			return
 		}
 		if report.FromSender {
-			st.rtp.mu.Lock()
-			st.rtp.in.lastReport, st.rtp.in.lastReportAt = rtp.Middle(report.Sender.NTP), now
-			st.rtp.in.reported = true
-			st.rtp.mu.Unlock()
+			port := st.carrier().rtp
+			port.mu.Lock()
+			st.in.lastReport, st.in.lastReportAt = rtp.Middle(report.Sender.NTP), now
+			st.in.reported = true
+			port.mu.Unlock()
 		}
 		// One stream goes to the party; with several sources the first block is that of the main one.
 		if len(report.Blocks) > 0 {
-			st.heardBack(report.Blocks[0], now)
+			st.heardBack(&report.Blocks[0], now)
 		}
 	}
 }
 
 // heardBack takes the party's view of what it receives from us.
-func (st *Stream) heardBack(b rtp.ReportBlock, now int64) {
+func (st *Stream) heardBack(b *rtp.ReportBlock, now int64) {
 	var upstream uint64
 	if far := st.feeder.Load(); far != nil {
 		// What was lost before it came to us is missing in the sequence numbers that we pass on: that is the other leg's.
-		far.rtp.mu.Lock()
-		upstream = far.rtp.in.totals().Lost
-		far.rtp.mu.Unlock()
+		port := far.carrier().rtp
+		port.mu.Lock()
+		upstream = far.in.totals().Lost
+		port.mu.Unlock()
 	}
-	st.feedback.take(b, upstream, now)
+	rtt := st.feedback.take(b, upstream, now)
+	if t := st.talker.Load(); t != nil {
+		clock := max(st.outRate(), 1)
+		t.tune(float64(b.FractionLost)*100/256, rtt, time.Duration(b.Jitter)*time.Second/time.Duration(clock), st.session.engine.wall(now))
+	}
 }
 
 // feedback is what the party tells about the packets that we send to it.
@@ -129,7 +191,7 @@ func (f *feedback) sentReport(middle uint32, now int64) {
 //
 // RFC 3550 §6.4.1: round trip = A - LSR - DLSR. A - LSR is taken on our own clock, as the time since the report with that
 // LSR passed here, so that the result is the round trip of this leg alone and no clock need agree with another.
-func (f *feedback) take(b rtp.ReportBlock, upstream uint64, now int64) {
+func (f *feedback) take(b *rtp.ReportBlock, upstream uint64, now int64) (rtt time.Duration) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if b.SSRC != f.ssrc {
@@ -140,7 +202,7 @@ func (f *feedback) take(b rtp.ReportBlock, upstream uint64, now int64) {
 	f.lost = max(0, int64(b.CumulativeLost)-int64(upstream))
 	f.jitter = b.Jitter
 	if b.LSR == 0 {
-		return
+		return f.rtt
 	}
 	for _, s := range f.sent {
 		if s.middle != b.LSR {
@@ -150,13 +212,11 @@ func (f *feedback) take(b rtp.ReportBlock, upstream uint64, now int64) {
 			f.rtt = rtt
 		}
 	}
+	return f.rtt
 }
 
 // passedReports notes the sender reports among packets of another party that go to this one.
 func (st *Stream) passedReports(ps []network.Packet) {
-	if st.secure.Load() {
-		return
-	}
 	for i := range ps {
 		p, _, err := rtp.NextControl(ps[i].Data)
 		// RFC 3550 §6.4.1: SSRC, NTP timestamp; a compound begins with its report.

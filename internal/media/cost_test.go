@@ -72,11 +72,11 @@ func openCall(t testing.TB, e *Engine, x, y netip.AddrPort) (a, b *Session) {
 	b, err = e.NewSession(SessionConfig{Peer: y.Addr()})
 	check(err)
 	offer, answer := describeAt(t, x, 1), describeAt(t, y, 1)
-	check(a.SetRemote(offer, x.Addr()))
-	_, err = b.Localize(offer)
+	check(a.RemoteOffer(offer, x.Addr()))
+	_, err = b.Offer(offer)
 	check(err)
-	check(b.SetRemote(answer, y.Addr()))
-	_, err = a.Localize(answer)
+	check(b.RemoteAnswer(answer, y.Addr()))
+	_, err = a.Answer(answer)
 	check(err)
 	Bridge(a, b)
 	return a, b
@@ -150,7 +150,7 @@ func TestHotPathsAllocateNothing(t *testing.T) {
 	}
 	count("decoding", newFeed(a, from, 1).run)
 	player := st.talk()
-	player.playing = &Playing{talker: player, source: &ramp{n: 1 << 30}, done: make(chan struct{})}
+	player.playing = &Playing{talker: player, source: &ramp{n: 1 << 30}, rate: codec.Rate, done: make(chan struct{})}
 	var s scratch
 	tick := int64(1000)
 	count("playing", func() { tick += 20; player.tick(tick, &s) })

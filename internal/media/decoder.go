@@ -3,6 +3,8 @@ package media
 import (
 	"sync"
 
+	"dialtone/internal/codec"
+	"dialtone/internal/codec/resample"
 	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 )
@@ -14,11 +16,19 @@ type decoder struct {
 
 	mu    sync.Mutex
 	sink  Sink // nil once detached
-	voice voice
+	ear   hearing
 	begun bool
 	ssrc  uint32
 	next  uint32 // timestamp of the sample that is due
-	frame [frameSamples]int16
+	frame codec.Frame
+}
+
+// hearing is a decoder under the payload type of a party.
+type hearing struct {
+	payload payload
+	decoder codec.Decoder
+	rate    int                 // of its PCM
+	narrow  *resample.Resampler // to 8 kHz; nil where it is that
 }
 
 // longestGap is how much silence is made up for at once; a longer leap of the timestamp is a new beginning.
@@ -36,9 +46,6 @@ func (d *decoder) detach() {
 
 // WritePackets implements Output.
 func (d *decoder) WritePackets(ps []network.Packet) {
-	if d.st.secure.Load() {
-		return
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range ps {
@@ -54,43 +61,59 @@ func (d *decoder) WritePackets(ps []network.Packet) {
 
 // know finds the codec of a payload type.
 func (d *decoder) know(pt uint8) bool {
-	if d.voice.codec != nil && d.voice.payload.Type == pt {
+	if d.ear.decoder != nil && d.ear.payload.Type == pt {
 		return true
 	}
 	p, ok := d.st.codec(pt)
 	if !ok {
 		return false
 	}
-	codec := codecOf(p)
-	if codec == nil {
+	spec, ok := p.spec()
+	if !ok || spec.NewDecoder == nil {
 		return false
 	}
-	d.voice = voice{codec: codec, payload: p}
+	x := hearing{payload: p, rate: nearestRate(spec.Rates, codec.Rate)}
+	var err error
+	if x.decoder, err = spec.NewDecoder(codec.Params{Rate: x.rate, FMTP: p.FMTP}); err != nil {
+		return false
+	}
+	if x.rate != codec.Rate {
+		if x.narrow, err = resample.NewStream(x.rate, codec.Rate); err != nil {
+			return false
+		}
+	}
+	d.ear = x
 	return true
 }
 
 // take decodes one packet behind the silence that may be missing before it.
 func (d *decoder) take(p *rtp.Packet) {
-	gap := rtp.TimestampDiff(p.Timestamp, d.next)
+	clock := int(d.ear.payload.ClockRate)
+	gap := rtp.TimestampDiff(p.Timestamp, d.next) * codec.Rate / clock
 	switch {
 	case !d.begun || p.SSRC != d.ssrc || gap > longestGap || gap < -longestGap:
 		d.begun, d.ssrc = true, p.SSRC
 	case gap < 0:
 		return
 	case gap > 0:
-		clear(d.frame[:])
+		d.frame = append(d.frame[:0], make([]int16, min(gap, frameSamples))...)
 		for gap > 0 {
 			n := min(gap, frameSamples)
 			d.sink.WriteFrame(d.frame[:n])
 			gap -= n
 		}
 	}
-	d.next = p.Timestamp
-	for rest := p.Payload; len(rest) > 0; {
-		n := min(len(rest), frameSamples)
-		frame := d.voice.codec.Decode(d.frame[:0], rest[:n])
-		d.sink.WriteFrame(frame)
-		d.next += uint32(n)
-		rest = rest[n:]
+	pcm := d.ear.decoder.Decode(d.frame[:0], p.Payload)
+	d.next = p.Timestamp + uint32(len(pcm)*clock/d.ear.rate)
+	if d.ear.narrow != nil {
+		n := len(pcm)
+		pcm = d.ear.narrow.Write(pcm, pcm)
+		pcm = pcm[n:]
+	}
+	d.frame = pcm[:0]
+	for len(pcm) > 0 {
+		n := min(len(pcm), frameSamples)
+		d.sink.WriteFrame(pcm[:n])
+		pcm = pcm[n:]
 	}
 }

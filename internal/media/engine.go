@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"dialtone/internal/media/dtls"
 	"dialtone/internal/network"
 )
 
@@ -22,16 +23,27 @@ type Config struct {
 	// address from which peer is reached: the public address in front of a NAT. It returns the zero Addr to say
 	// "the local one". May be nil.
 	Advertise func(peer netip.Addr) netip.Addr
+	// Identity is the certificate of DTLS-SRTP handshakes; nil makes one.
+	Identity *dtls.Identity
+	// OnQuality is told when a stream sounds bad for long, and when it sounds well again. It runs on the clock: hand it on
+	// and return. May be nil.
+	OnQuality func(QualityNotice)
 }
 
 // Engine runs the media plane: workers, ports, clock and totals. Its methods are safe for concurrent use.
 type Engine struct {
-	network   network.Network
-	poller    network.Poller
-	ports     *allocator
-	advertise func(peer netip.Addr) netip.Addr
-	epoch     time.Time
-	clock     *clock
+	network    network.Network
+	poller     network.Poller
+	ports      *allocator
+	advertise  func(peer netip.Addr) netip.Addr
+	epoch      time.Time
+	clock      *clock
+	identity   *dtls.Identity
+	handshakes *dtls.Limiter
+	onQuality  func(QualityNotice)
+	occupied   chan struct{} // holds one: a session was opened where there was none
+	quit       chan struct{}
+	attended   chan struct{} // closed when the watcher has ended
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
@@ -41,6 +53,9 @@ type Engine struct {
 
 // ErrClosed is returned by an engine or a session that was closed.
 var ErrClosed = errors.New("media is closed")
+
+// maxHandshakes is how many DTLS handshakes may be under way at once; each costs a millisecond of a processor.
+const maxHandshakes = 256
 
 // past is how far the engine's clock begins before the engine: what a restored session has last heard of its party lies
 // back that far at most.
@@ -52,6 +67,12 @@ func New(c Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	identity := c.Identity
+	if identity == nil {
+		if identity, err = dtls.NewIdentity(); err != nil {
+			return nil, err
+		}
+	}
 	workers := c.Workers
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -61,15 +82,22 @@ func New(c Config) (*Engine, error) {
 		return nil, fmt.Errorf("start media workers: %w", err)
 	}
 	e := &Engine{
-		network:   c.Network,
-		poller:    poller,
-		ports:     ports,
-		advertise: c.Advertise,
-		epoch:     time.Now().Add(-past),
-		sessions:  make(map[*Session]struct{}),
+		network:    c.Network,
+		poller:     poller,
+		ports:      ports,
+		advertise:  c.Advertise,
+		epoch:      time.Now().Add(-past),
+		sessions:   make(map[*Session]struct{}),
+		identity:   identity,
+		handshakes: dtls.NewLimiter(maxHandshakes),
+		onQuality:  c.OnQuality,
+		occupied:   make(chan struct{}, 1),
+		quit:       make(chan struct{}),
+		attended:   make(chan struct{}),
 	}
 	e.clock = newClock(e.epoch)
 	go e.clock.run()
+	go e.attend()
 	return e, nil
 }
 
@@ -89,6 +117,8 @@ func (e *Engine) Close() error {
 	for _, s := range open {
 		s.Close()
 	}
+	close(e.quit)
+	<-e.attended
 	e.clock.stop()
 	if err := e.poller.Close(); err != nil {
 		return fmt.Errorf("close media workers: %w", err)
@@ -99,6 +129,9 @@ func (e *Engine) Close() error {
 // now is the time on the engine's monotonic clock, in nanoseconds since its epoch.
 func (e *Engine) now() int64 { return int64(time.Since(e.epoch)) }
 
+// wall is a moment of the engine's clock as time of day.
+func (e *Engine) wall(at int64) time.Time { return e.epoch.Add(time.Duration(at)) }
+
 // admit registers a session, unless the engine is closed.
 func (e *Engine) admit(s *Session) error {
 	e.mu.Lock()
@@ -107,6 +140,12 @@ func (e *Engine) admit(s *Session) error {
 		return ErrClosed
 	}
 	e.sessions[s] = struct{}{}
+	if len(e.sessions) == 1 {
+		select {
+		case e.occupied <- struct{}{}:
+		default:
+		}
+	}
 	return nil
 }
 
@@ -129,6 +168,7 @@ type Counters struct {
 	Lost                  uint64 // RTP packets that did not arrive here
 	Foreign               uint64 // dropped: from a source that is not the party's
 	Malformed             uint64 // dropped: no packet of the protocol that was agreed
+	Unauthentic           uint64 // dropped: encrypted with another key, altered or replayed
 	Unsent                uint64 // dropped: no address to send to yet, or the system refused
 	Sessions              int    // open now
 	PortsUsed, PortsTotal int    // pairs
@@ -144,6 +184,7 @@ func (c *Counters) add(d Counters) {
 	c.Lost += d.Lost
 	c.Foreign += d.Foreign
 	c.Malformed += d.Malformed
+	c.Unauthentic += d.Unauthentic
 	c.Unsent += d.Unsent
 }
 

@@ -52,7 +52,7 @@ func FuzzPackets(f *testing.F) {
 
 // Whatever the other party describes: the party gets a description that can be read, with as many m-lines, ports of
 // ours or none, and no address but ours in o= and c=; what the other party said is not changed.
-func FuzzLocalize(f *testing.F) {
+func FuzzDescriptions(f *testing.F) {
 	f.Add(describeAt(f, at("10.0.0.1:4000"), 1, "rtcp-mux", "candidate:1 1 UDP 1 10.0.0.1 4000 typ host").String())
 	f.Add("v=0\r\no=- 1 1 IN IP6 ::1\r\ns=-\r\nt=0 0\r\nm=image 9 udptl t38\r\nc=IN IP4 0.0.0.0\r\nc=IN IP4 1.2.3.4\r\na=rtcp:7 IN IP4 9.9.9.9\r\n")
 	f.Add("v=0\r\no=- 1 1 IN IP4 1.1.1.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0 1\r\nm=audio 9 TCP/RTP/AVP 0\r\nm=x 1 a b\r\n")
@@ -68,10 +68,10 @@ func FuzzLocalize(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		if err := s.SetRemote(theirs, alice); err != nil {
+		if err := s.RemoteOffer(theirs, alice); err != nil {
 			t.Fatal(err)
 		}
-		ours, err := s.Localize(theirs)
+		ours, err := s.Offer(theirs)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -102,7 +102,7 @@ func FuzzLocalize(f *testing.F) {
 				}
 			}
 		}
-		again, err := s.Localize(theirs)
+		again, err := s.Offer(theirs)
 		if err != nil || again.String() != ours.String() {
 			t.Errorf("%v: told twice and differently:\n%s\n%s", err, ours, again)
 		}

@@ -63,7 +63,7 @@ func TestManyStreams(t *testing.T) {
 			text += fmt.Sprintf("m=audio %d RTP/AVP 0\r\n", 5000+2*i)
 		}
 		s := l.session(SessionConfig{Peer: alice})
-		ours, err := s.Localize(parse(t, text))
+		ours, err := s.Offer(parse(t, text))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"net/netip"
 	"time"
 
 	"dialtone/internal/network"
@@ -13,13 +14,13 @@ type class uint8
 const (
 	classNone  class = iota // nothing that may come here
 	classRTP                // looked into
-	classRTCP               // looked into where it is not encrypted
+	classRTCP               // looked into
+	classSTUN               // a connectivity check
+	classDTLS               // of a handshake
 	classOther              // carried as bytes
 )
 
 // classify tells what arrived. raw is set for streams that are no RTP.
-//
-// STUN is not answered and not passed on: our descriptions offer no ICE.
 func (p *port) classify(b []byte, raw bool) class {
 	if raw {
 		if p.control || len(b) == 0 {
@@ -34,21 +35,23 @@ func (p *port) classify(b []byte, raw bool) class {
 		}
 	case rtp.RTCP:
 		return classRTCP
+	case rtp.STUN:
+		return classSTUN
 	case rtp.DTLS:
-		// The two parties agree on their keys themselves; what they say is not for us.
-		if !p.control {
-			return classOther
-		}
+		return classDTLS
 	}
 	return classNone
 }
 
-// inbound is what is kept of the RTP that a party sends. Its port's lock guards it.
+// inbound is what is kept of the RTP that a party sends on a stream. The lock of the port that carries the stream guards it.
 type inbound struct {
 	receiver rtp.Receiver
 	prior    rtp.Totals // of a process before this one
-	speech   uint8      // payload type that the receiver's clock rate is that of
-	known    bool       // speech is set
+	burst    rtp.BurstGap
+	newest   uint16 // sequence number that burst was told of
+	counting bool   // newest is set
+	speech   uint8  // payload type that the receiver's clock rate is that of
+	known    bool   // speech is set
 	decoder  rtp.EventDecoder
 
 	reported     bool // the party has sent a sender report
@@ -56,29 +59,80 @@ type inbound struct {
 	lastReportAt int64
 }
 
-// accept judges one RTP packet, counts it, and collects presses that it ends. The caller holds p.mu.
-func (p *port) accept(packet *network.Packet, now int64, digits *presses) bool {
-	var parsed rtp.Packet
-	if parsed.Parse(packet.Data) != nil {
+// admitted is an RTP packet whose source and authenticity are checked; without a stream it is refused.
+type admitted struct {
+	packet rtp.Packet
+	stream *Stream
+}
+
+// admit judges one RTP packet and decrypts it in place. The caller holds p.mu.
+//
+// What is not authentic teaches the latch nothing: a stranger that knows the address but not the key moves no stream.
+func (p *port) admit(packet *network.Packet, now int64) (x admitted) {
+	c := p.cipher.Load()
+	switch {
+	case c == nil && p.encrypted.Load():
+		p.unauthentic.Add(1)
+		return x
+	case c != nil && !p.mayBe(packet.Addr, now):
+		p.foreign.Add(1)
+		return x
+	case c != nil && c.open(packet, false) != nil:
+		p.unauthentic.Add(1)
+		return x
+	}
+	if x.packet.Parse(packet.Data) != nil {
 		p.malformed.Add(1)
-		return false
+		return x
 	}
-	if !p.judge(sighting{from: packet.Addr, at: now, ssrc: parsed.SSRC, seq: parsed.Sequence, rtp: true}) {
-		return false
+	if p.judge(sighting{from: packet.Addr, at: now, ssrc: x.packet.SSRC, seq: x.packet.Sequence, rtp: true, verified: c != nil}) {
+		x.stream = p.stream.carried(x.packet.PayloadType)
 	}
-	in := &p.in
+	return x
+}
+
+// mayBe reports whether it is worth while to decrypt what comes from an address. The caller holds p.mu.
+func (p *port) mayBe(from netip.AddrPort, now int64) bool {
+	if p.checks != nil {
+		return p.checks.Verified(from)
+	}
+	return p.latch.mayBe(from, now)
+}
+
+// receive counts an RTP packet of the party and collects presses that it ends. The caller holds the lock of the port that
+// it came in on.
+func (st *Stream) receive(packet *rtp.Packet, now int64, digits *presses) {
+	in := &st.in
 	arrival := time.Duration(now)
 	event := false
-	if pt := parsed.PayloadType; pt != in.speech || !in.known {
-		event = p.stream.recognize(in, pt) && !p.stream.secure.Load()
+	if pt := packet.PayloadType; pt != in.speech || !in.known {
+		event = st.recognize(in, pt)
 	}
-	in.receiver.Receive(&parsed, arrival)
+	in.count(in.receiver.Receive(packet, arrival), packet.Sequence)
 	if event {
-		in.decoder.Decode(&parsed, arrival, digits.add)
+		in.decoder.Decode(packet, arrival, digits.add)
 	} else if in.decoder.Active() {
 		in.decoder.Expire(arrival, digits.add)
 	}
-	return true
+}
+
+// count tells bursts of loss from gaps (RFC 3611 §4.7.2).
+func (in *inbound) count(v rtp.Verdict, seq uint16) {
+	switch v {
+	case rtp.Accepted:
+		for missing := int(seq - in.newest); in.counting && missing > 1 && missing < maxDropout; missing-- {
+			in.burst.Lost()
+		}
+		in.burst.Packet()
+	case rtp.Restarted:
+		in.burst.Packet()
+	case rtp.Late:
+		in.burst.Late()
+		return
+	default:
+		return
+	}
+	in.newest, in.counting = seq, true
 }
 
 // totals counts the party's packets over the life of the session.

@@ -182,6 +182,8 @@ type leg struct {
 	s    *Session
 	told *sdp.Description
 	to   netip.AddrPort // our RTP address for the phone
+
+	offered bool // told is an offer that the phone has not answered yet
 }
 
 func (l *lab) session(c SessionConfig) *Session {
@@ -193,10 +195,14 @@ func (l *lab) session(c SessionConfig) *Session {
 	return s
 }
 
-// tell localizes the other party's description for the leg.
+// tell turns the other party's description into ours for the leg: the answer to the phone's offer, else an offer.
 func (g *leg) tell(theirs *sdp.Description) {
 	g.l.t.Helper()
-	told, err := g.s.Localize(theirs)
+	write := g.s.Offer
+	if g.offered = !g.s.asked; g.s.asked {
+		write = g.s.Answer
+	}
+	told, err := write(theirs)
 	if err != nil {
 		g.l.t.Fatal(err)
 	}
@@ -206,7 +212,12 @@ func (g *leg) tell(theirs *sdp.Description) {
 
 func (g *leg) says(own *sdp.Description, signalling netip.Addr) {
 	g.l.t.Helper()
-	if err := g.s.SetRemote(own, signalling); err != nil {
+	take := g.s.RemoteOffer
+	if g.offered {
+		take = g.s.RemoteAnswer
+	}
+	g.offered = false
+	if err := take(own, signalling); err != nil {
 		g.l.t.Fatal(err)
 	}
 }
@@ -227,10 +238,20 @@ func (l *lab) call(a, b *phone, offer, answer *sdp.Description) (*leg, *leg) {
 // above is the RTCP address of an RTP address.
 func above(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr(), a.Port()+1) }
 
-// localized is an audio description for the session's party.
+// answered is the answer that the session's party gets to its offer.
+func answered(t *testing.T, s *Session, from netip.AddrPort) *sdp.Description {
+	t.Helper()
+	d, err := s.Answer(describeAt(t, from, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// localized is an audio offer for the session's party.
 func localized(t *testing.T, s *Session, from netip.AddrPort) *sdp.Description {
 	t.Helper()
-	d, err := s.Localize(describeAt(t, from, 1))
+	d, err := s.Offer(describeAt(t, from, 1))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,14 +42,17 @@ type sighting struct {
 	ssrc uint32
 	seq  uint16
 	rtp  bool // ssrc and seq are those of an RTP packet
+
+	verified bool // it was encrypted with the party's key
 }
 
 // latch decides which source is the party's. It is a pure state machine; its owner guards it with a lock.
 //
-// The first packet from an allowed host wins, and every other source is dropped from then on. Three things move a latch:
-// a description that names another address, the first packet after a changed description, and the party's own
-// RTP going on from another port after the old one fell silent. What arrives from a host that no description or signalling has
-// named never moves it, however early it began.
+// The first packet from an allowed host wins, and every other source is dropped from then on. Four things move a latch:
+// a description that names another address, the first packet after a changed description, the party's own
+// RTP going on from another port after the old one fell silent, and then, too, RTP that was encrypted with the party's key,
+// wherever it comes from. Else, what arrives from a host that no description or signalling has named never moves it, however
+// early it began.
 type latch struct {
 	named     netip.AddrPort // where the party's description says it receives
 	signalled netip.Addr     // where its signalling comes from
@@ -96,11 +99,24 @@ func (l *latch) allows(from netip.Addr) bool {
 	return from == l.signalled
 }
 
+// mayBe reports whether a packet from there could be the party's: from an allowed host, or, when the party has fallen
+// silent, from anywhere for those who have its key (a telephone that changes from one network to another).
+func (l *latch) mayBe(from netip.AddrPort, now int64) bool {
+	return from == l.source || l.allows(from.Addr()) || l.silent(now)
+}
+
+func (l *latch) silent(now int64) bool {
+	return !l.source.IsValid() || now-l.lastAt > int64(relatchAfter)
+}
+
+// open reports whether the party's description lets packets be sent to it.
+func (l *latch) open() bool { return !l.mute }
+
 // admit judges the source of a packet and learns from it.
 func (l *latch) admit(s sighting) verdict {
 	v := known
 	if s.from != l.source {
-		if !l.allows(s.from.Addr()) || !l.yields(s) {
+		if !(l.allows(s.from.Addr()) && l.yields(s) || s.verified && l.policy == Latch && l.silent(s.at)) {
 			return foreign
 		}
 		l.source = s.from
@@ -130,7 +146,7 @@ func (l *latch) yields(s sighting) bool {
 // continues reports whether a packet goes on where a source that fell silent has stopped.
 func (l *latch) continues(s sighting) bool {
 	ahead := s.seq - l.seq
-	return s.rtp && l.rtp && s.at-l.lastAt > int64(relatchAfter) &&
+	return s.rtp && l.rtp && l.silent(s.at) &&
 		s.ssrc == l.ssrc && ahead != 0 && ahead < maxDropout
 }
 

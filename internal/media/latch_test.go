@@ -117,7 +117,7 @@ func TestLatch(t *testing.T) {
 			for i, s := range c.steps {
 				switch {
 				case s.from != "":
-					got := l.admit(sighting{at(s.from), int64(s.seconds) * int64(time.Second), s.ssrc, s.seq, true})
+					got := l.admit(sighting{from: at(s.from), at: int64(s.seconds) * int64(time.Second), ssrc: s.ssrc, seq: s.seq, rtp: true})
 					if got != s.want {
 						t.Errorf("step %d: packet from %s: verdict %d, want %d", i, s.from, got, s.want)
 					}

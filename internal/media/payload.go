@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"dialtone/internal/codec"
-	"dialtone/internal/codec/g711"
+	"dialtone/internal/codec/catalog"
 	"dialtone/internal/sdp"
 )
 
@@ -13,7 +13,38 @@ type payload struct {
 	Type      uint8  `json:"type"`
 	Name      string `json:"name"`
 	ClockRate uint32 `json:"clock_rate"`
+	Channels  int    `json:"channels,omitempty"`
 	FMTP      string `json:"fmtp,omitempty"`
+}
+
+// same tells whether two payloads are one codec whatever their numbers. Of H.264 the packetization mode must agree, too:
+// it cannot be converted (RFC 6184 §8.2.2).
+func (p payload) same(o payload) bool {
+	if p.ClockRate != o.ClockRate || max(p.Channels, 1) != max(o.Channels, 1) || !strings.EqualFold(p.Name, o.Name) {
+		return false
+	}
+	return !strings.EqualFold(p.Name, "H264") || packetization(p.FMTP) == packetization(o.FMTP)
+}
+
+// packetization is the packetization-mode of H.264's format parameters (RFC 6184 §8.1).
+func packetization(fmtp string) string {
+	if mode := sdp.FormatParameter(fmtp, "packetization-mode"); mode != "" {
+		return mode
+	}
+	return "0"
+}
+
+// spec is the codec as it is made here.
+func (p payload) spec() (codec.Spec, bool) { return catalog.Find(p.Name, int(p.ClockRate), p.Channels) }
+
+// isRepair reports whether the payload only repairs or wraps others; on the way from a browser to a telephone and back it
+// is left out.
+func (p payload) isRepair() bool {
+	switch strings.ToLower(p.Name) {
+	case "rtx", "red", "ulpfec", "flexfec-03", "flexfec":
+		return true
+	}
+	return false
 }
 
 // isEvent reports whether the payload carries RFC 4733 key presses.
@@ -32,28 +63,9 @@ func payloadsOf(m *sdp.Media) []payload {
 	list := make([]payload, len(codecs))
 	for i, c := range codecs {
 		// Cloned: a name would otherwise keep the whole text of the description in memory.
-		list[i] = payload{c.PayloadType, strings.Clone(c.Name), uint32(c.ClockRate), strings.Clone(c.FMTP)}
+		list[i] = payload{c.PayloadType, strings.Clone(c.Name), uint32(c.ClockRate), max(c.Channels, 1), strings.Clone(c.FMTP)}
 	}
 	return list
-}
-
-// voice is a codec that is made here, under the payload type of a party.
-type voice struct {
-	codec   codec.Codec
-	payload payload
-}
-
-// codecOf is the codec of a payload type; nil when it is not made here.
-func codecOf(p payload) codec.Codec {
-	switch {
-	case p.ClockRate != codec.Rate:
-		return nil
-	case strings.EqualFold(p.Name, g711.ALaw{}.Name()):
-		return g711.ALaw{}
-	case strings.EqualFold(p.Name, g711.MuLaw{}.Name()):
-		return g711.MuLaw{}
-	}
-	return nil
 }
 
 // find returns the payload of a type.
@@ -64,24 +76,6 @@ func find(list []payload, pt uint8) (payload, bool) {
 		}
 	}
 	return payload{}, false
-}
-
-// cryptoOf names how a stream is protected, in the words of the call record.
-func cryptoOf(d *sdp.Description, m *sdp.Media) string {
-	_, sdes := m.Attribute("crypto")
-	_, dtls := m.Attribute("fingerprint")
-	if !dtls {
-		_, dtls = d.Attribute("fingerprint")
-	}
-	switch {
-	case dtls && (strings.Contains(m.Proto, "TLS") || strings.Contains(m.Proto, "SAVP")):
-		return "dtls-srtp"
-	case sdes:
-		return "sdes"
-	case strings.Contains(m.Proto, "SAVP"):
-		return "srtp"
-	}
-	return ""
 }
 
 // originText is the o= line as one string, to compare.

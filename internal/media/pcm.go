@@ -13,6 +13,21 @@ type Source interface {
 	ReadFrame(frame codec.Frame) error
 }
 
+// Rated is a Source whose frames are not at 8 kHz.
+type Rated interface {
+	Source
+	// Rate is the sampling rate of its frames in Hz; it never changes.
+	Rate() int
+}
+
+// rateOf is the sampling rate of a source.
+func rateOf(s Source) int {
+	if r, ok := s.(Rated); ok {
+		return r.Rate()
+	}
+	return codec.Rate
+}
+
 // Sink takes what is heard.
 type Sink interface {
 	// WriteFrame takes linear PCM at 8 kHz, 20 ms or less of it. Packets that did not arrive are silence. It runs on a

@@ -1,14 +1,18 @@
 package media
 
 import (
+	"crypto/rand"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"dialtone/internal/media/ice"
 	"dialtone/internal/network"
 )
 
-// port is one socket of a stream: where a party's packets come in, and where packets for it go out.
+// port is one socket of a stream: where a party's packets come in, and where packets for it go out. Streams of a bundle
+// (RFC 9143) share the port of the first of them.
 //
 // What comes in is handled on the worker that owns the socket; what goes out is written by whoever has it, mostly the
 // worker of the other party's socket. The two share nothing but atomics: the lock guards what only the socket's own
@@ -18,14 +22,19 @@ type port struct {
 	control bool // the RTCP port of the pair
 	writer  network.PacketWriter
 
-	target    atomic.Pointer[netip.AddrPort] // where packets for the party go; nil while nowhere
-	last      atomic.Int64                   // engine time of the last accepted packet
-	foreign   atomic.Uint64
-	malformed atomic.Uint64
+	target      atomic.Pointer[netip.AddrPort] // where packets for the party go; nil while nowhere
+	last        atomic.Int64                   // engine time of the last accepted packet
+	foreign     atomic.Uint64                  // dropped: not from the party
+	malformed   atomic.Uint64                  // dropped: no packet of what was agreed
+	unauthentic atomic.Uint64                  // dropped: encrypted with another key, altered, or replayed
+	cipher      atomic.Pointer[cipher]
+	encrypted   atomic.Bool // agreed: without a cipher nothing passes
 
-	mu    sync.Mutex
-	latch latch
-	in    inbound // of RTP; unused on the RTCP port
+	mu          sync.Mutex
+	latch       latch
+	checks      *ice.Agent // nil: the party does not speak ICE
+	checked     string     // its user fragment
+	association association
 }
 
 // HandlePackets implements network.PacketHandler.
@@ -46,6 +55,10 @@ func (p *port) HandlePackets(_ network.PacketWriter, ps []network.Packet) {
 			p.media(run, now)
 		case classRTCP:
 			p.reports(run, now)
+		case classSTUN:
+			p.check(run, now)
+		case classDTLS:
+			p.shake(run, now)
 		case classOther:
 			p.bytes(run, now)
 		default:
@@ -54,28 +67,41 @@ func (p *port) HandlePackets(_ network.PacketWriter, ps []network.Packet) {
 	}
 }
 
-// media takes a run of RTP packets.
+// media takes a run of RTP packets, and cuts it where packets of another stream of the bundle begin.
 func (p *port) media(run []network.Packet, now int64) {
-	var digits presses
-	p.mu.Lock()
-	kept, bytes := 0, 0
-	for i := range run {
-		if !p.accept(&run[i], now, &digits) {
-			continue
+	var next admitted // of the stream whose turn comes
+	for i := 0; i < len(run); {
+		var digits presses
+		var st *Stream
+		first, kept, bytes := i, i, 0
+		p.mu.Lock()
+		for ; i < len(run); i++ {
+			x := next
+			if next = (admitted{}); x.stream == nil {
+				if x = p.admit(&run[i], now); x.stream == nil {
+					continue
+				}
+			}
+			if st != nil && x.stream != st {
+				next = x
+				break
+			}
+			st = x.stream
+			st.receive(&x.packet, now, &digits)
+			bytes += len(run[i].Data)
+			// Swapped, not overwritten: the slices are the poller's.
+			run[kept], run[i] = run[i], run[kept]
+			kept++
 		}
-		bytes += len(run[i].Data)
-		// Swapped, not overwritten: the slices are the poller's.
-		run[kept], run[i] = run[i], run[kept]
-		kept++
+		p.mu.Unlock()
+		for _, d := range digits.list[:digits.n] {
+			p.stream.session.pressed(d)
+		}
+		p.forward(st, run[first:kept], bytes, now)
 	}
-	p.mu.Unlock()
-	for _, d := range digits.list[:digits.n] {
-		p.stream.session.pressed(d)
-	}
-	p.forward(run[:kept], bytes, now)
 }
 
-// bytes takes a run of packets that are not looked into: T.38, DTLS, and whatever else a stream carries.
+// bytes takes a run of packets that are not looked into: T.38, and whatever else a stream carries.
 func (p *port) bytes(run []network.Packet, now int64) {
 	p.mu.Lock()
 	kept, bytes := 0, 0
@@ -88,15 +114,14 @@ func (p *port) bytes(run []network.Packet, now int64) {
 		kept++
 	}
 	p.mu.Unlock()
-	p.forward(run[:kept], bytes, now)
+	p.forward(p.stream, run[:kept], bytes, now)
 }
 
 // forward counts what was accepted and lets it go down the chain.
-func (p *port) forward(kept []network.Packet, bytes int, now int64) {
+func (p *port) forward(st *Stream, kept []network.Packet, bytes int, now int64) {
 	if len(kept) == 0 {
 		return
 	}
-	st := p.stream
 	p.last.Store(now)
 	st.packetsIn.Add(uint64(len(kept)))
 	st.bytesIn.Add(uint64(bytes))
@@ -107,6 +132,14 @@ func (p *port) forward(kept []network.Packet, bytes int, now int64) {
 
 // judge asks the latch about a source and lets what it learns take effect. The caller holds p.mu.
 func (p *port) judge(s sighting) bool {
+	if p.checks != nil {
+		// RFC 8445 §12.2, RFC 5763 §6.7.1: what comes from an address that no check has proved is not the party's.
+		if !p.checks.Verified(s.from) {
+			p.foreign.Add(1)
+			return false
+		}
+		return true
+	}
 	switch p.latch.admit(s) {
 	case foreign:
 		p.foreign.Add(1)
@@ -120,6 +153,12 @@ func (p *port) judge(s sighting) bool {
 // retarget publishes where packets for the party go. The caller holds p.mu.
 func (p *port) retarget() {
 	to := p.latch.target()
+	if p.checks != nil {
+		to, _ = p.checks.Selected()
+		if !p.latch.open() {
+			to = netip.AddrPort{}
+		}
+	}
 	if !to.IsValid() {
 		p.target.Store(nil)
 		return
@@ -137,13 +176,21 @@ func (p *port) direct(named netip.AddrPort, open bool, signalled netip.Addr, cha
 	p.retarget()
 }
 
-// write sends packets to the party and returns how many were taken.
-func (p *port) write(ps []network.Packet) int {
+// write sends packets to the party and returns how many were taken. Encryption changes them in place.
+func (p *port) write(ps []network.Packet, control bool) int {
 	to := p.target.Load()
 	if to == nil {
 		return 0
 	}
-	if len(ps) == 1 {
+	if c := p.cipher.Load(); c != nil {
+		ps = ps[:c.seal(ps, control)]
+	} else if p.encrypted.Load() {
+		return 0 // there are no keys yet
+	}
+	switch len(ps) {
+	case 0:
+		return 0
+	case 1:
 		if p.writer.WriteTo(ps[0].Data, *to) != nil {
 			return 0
 		}
@@ -157,4 +204,84 @@ func (p *port) write(ps []network.Packet) int {
 		return 0
 	}
 	return n
+}
+
+// offerICE is our end of ICE on this port, made when there is none, as the description shows it. theirs are the party's
+// credentials, empty while they are unknown; other ones than before restart ICE (RFC 8445 §9).
+func (p *port) offerICE(theirs credentials) (ours credentials, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.checks == nil {
+		if p.checks, err = ice.New(rand.Reader); err != nil {
+			return credentials{}, err
+		}
+		p.retarget()
+	}
+	if theirs.Ufrag != "" && theirs.Ufrag != p.checked {
+		if p.checked != "" {
+			if err := p.checks.Restart(rand.Reader); err != nil {
+				return credentials{}, err
+			}
+		}
+		p.checked = theirs.Ufrag
+		p.checks.Remote(theirs.Ufrag, theirs.Pwd)
+		p.retarget()
+	}
+	ours.Ufrag, ours.Pwd = p.checks.Credentials()
+	return ours, nil
+}
+
+// answeredICE takes the party's credentials; one that answers without any does without ICE (RFC 8839 §4.2.5).
+func (p *port) answeredICE(theirs credentials) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if theirs.Ufrag == "" {
+		if p.checks != nil {
+			p.checks, p.checked = nil, ""
+			p.retarget()
+		}
+		return
+	}
+	if p.checks != nil && theirs.Ufrag != p.checked {
+		p.checked = theirs.Ufrag
+		p.checks.Remote(theirs.Ufrag, theirs.Pwd)
+		p.retarget()
+	}
+}
+
+// check answers connectivity checks (RFC 8445, ICE-lite).
+func (p *port) check(run []network.Packet, now int64) {
+	for i := range run {
+		var space [256]byte
+		p.mu.Lock()
+		if p.checks == nil {
+			p.mu.Unlock()
+			p.malformed.Add(1)
+			continue
+		}
+		reply, verdict := p.checks.Handle(space[:0], run[i].Data, run[i].Addr, time.Duration(now))
+		if verdict == ice.Moved || verdict == ice.Accepted && p.target.Load() == nil {
+			p.retarget()
+		}
+		p.mu.Unlock()
+		if len(reply) > 0 {
+			_ = p.writer.WriteTo(reply, run[i].Addr) // it will be asked again
+		}
+		switch verdict {
+		case ice.Dropped, ice.Refused:
+			p.foreign.Add(1)
+		default:
+			p.begin()
+		}
+	}
+}
+
+// consents takes back the permission to send when the party has stopped checking (RFC 7675 §5.1).
+func (p *port) consents(now int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.checks == nil || p.target.Load() == nil || p.checks.Fresh(time.Duration(now)) {
+		return
+	}
+	p.target.Store(nil)
 }

@@ -87,7 +87,7 @@ func TestRelayCloseMidway(t *testing.T) {
 		if c.PacketsIn != 6 || c.PacketsOut != 3 || c.Sessions != 0 || c.PortsUsed != 0 {
 			t.Errorf("counters %+v", c)
 		}
-		if _, err := x.s.Localize(a.describe()); err != ErrClosed {
+		if _, err := x.s.Offer(a.describe()); err != ErrClosed {
 			t.Errorf("localize a closed session: %v", err)
 		}
 	})

@@ -16,19 +16,40 @@ type description struct {
 
 // destination is one m-line of the party.
 type destination struct {
-	Kind      string         `json:"kind"`
-	RTP       netip.AddrPort `json:"rtp"`     // as written; port 0 removed, unspecified address old hold
-	Control   netip.AddrPort `json:"control"` // without regard to Mux
-	Mux       bool           `json:"mux,omitempty"`
-	IsRTP     bool           `json:"is_rtp,omitempty"`
-	Crypto    string         `json:"crypto,omitempty"` // "", "sdes", "dtls-srtp", "srtp"
-	Direction string         `json:"direction"`        // as the party sees it
-	Payloads  []payload      `json:"payloads,omitempty"`
+	Kind         string            `json:"kind"`
+	Proto        string            `json:"proto"`
+	RTP          netip.AddrPort    `json:"rtp"`     // as written; port 0 removed, unspecified address old hold
+	Control      netip.AddrPort    `json:"control"` // without regard to Mux
+	Mux          bool              `json:"mux,omitempty"`
+	IsRTP        bool              `json:"is_rtp,omitempty"`
+	Direction    string            `json:"direction"` // as the party sees it
+	Payloads     []payload         `json:"payloads,omitempty"`
+	PTime        int               `json:"ptime,omitempty"` // milliseconds; 0 unsaid
+	MID          string            `json:"mid,omitempty"`
+	Carrier      int               `json:"carrier"` // index of the m-line whose port carries this one (RFC 9143); its own without
+	Crypto       []sdp.Crypto      `json:"crypto,omitempty"`
+	Fingerprints []sdp.Fingerprint `json:"fingerprints,omitempty"`
+	Setup        sdp.Setup         `json:"setup,omitempty"`
+	ICE          credentials       `json:"ice,omitzero"`
+}
+
+// credentials are ICE's of one side of a stream (RFC 8839 §5.4); empty where it does not speak ICE.
+type credentials struct {
+	Ufrag string `json:"ufrag,omitempty"`
+	Pwd   string `json:"pwd,omitempty"`
+}
+
+// checked reports whether the party proves by ICE where it is: a browser, or an endpoint that speaks like one.
+func (d destination) checked() bool {
+	return d.ICE.Ufrag != "" && strings.HasPrefix(d.Proto, "UDP/TLS/")
 }
 
 // receives reports whether packets may be sent to the party at all. a=sendonly does not forbid it here: who puts
 // whom on hold is between the parties, and music on hold goes to a party that said recvonly.
 func (d destination) receives() bool {
+	if d.checked() {
+		return d.RTP.Port() != 0 // where to is not for the description to say
+	}
 	return d.RTP.Port() != 0 && d.RTP.Addr().IsValid() && !d.RTP.Addr().IsUnspecified()
 }
 
@@ -51,13 +72,32 @@ func (d destination) mutes() bool {
 	return d.Direction == sdp.SendOnly.String() || d.Direction == sdp.Inactive.String()
 }
 
-// SetRemote takes the party's own description: where its media goes and which sources may speak for it. signalling is
-// the address that the description came from; the zero Addr keeps the one known before.
+// RemoteOffer takes an offer of the party: where its media goes, which sources may speak for it, how it would have the
+// streams encrypted. signalling is the address that the description came from; the zero Addr keeps the one known before.
+// The error says why the offer cannot be agreed to (ErrPlain, ErrEncrypted, ErrSuite); the session is as it was then.
 //
 // The destination is the address in the description until a packet of the party arrives (see Latching). A repeated
 // description changes nothing; one with another version lets the party move once; one with another address
-// forgets what was learnt.
-func (s *Session) SetRemote(theirs *sdp.Description, signalling netip.Addr) error {
+// forgets what was learnt. Keys take effect with Answer.
+func (s *Session) RemoteOffer(theirs *sdp.Description, signalling netip.Addr) error {
+	if err := s.hear(theirs, signalling); err != nil {
+		return err
+	}
+	s.asked = true
+	return nil
+}
+
+// RemoteAnswer takes the party's answer to our offer, as RemoteOffer does; a further answer (of another branch, or in the
+// 2xx) takes the place of the one before. Keys take effect at once.
+func (s *Session) RemoteAnswer(theirs *sdp.Description, signalling netip.Addr) error {
+	if err := s.hear(theirs, signalling); err != nil {
+		return err
+	}
+	s.asked = false
+	return s.secure()
+}
+
+func (s *Session) hear(theirs *sdp.Description, signalling netip.Addr) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
@@ -67,17 +107,22 @@ func (s *Session) SetRemote(theirs *sdp.Description, signalling netip.Addr) erro
 	if !signalling.IsValid() {
 		signalling = s.peer.WithZone("")
 	}
+	d := describe(theirs, signalling.Unmap().WithZone(""))
+	if err := s.terms.admits(&d); err != nil {
+		return err
+	}
 	s.previous = s.remote
-	s.apply(describe(theirs, signalling.Unmap().WithZone("")))
+	s.apply(d)
 	return nil
 }
 
-// Rollback undoes the last SetRemote: the offer that it came with was refused, and the session stays as it was
-// (RFC 3261 §14.2). What was learnt from packets in between is forgotten where the address differs.
+// Rollback undoes the last RemoteOffer: it was refused, and the session stays as it was (RFC 3261 §14.2). What was
+// learnt from packets in between is forgotten where the address differs.
 func (s *Session) Rollback() {
 	if s.closed.Load() || s.previous.Origin == "" {
 		return
 	}
+	s.asked = false
 	s.apply(s.previous)
 }
 
@@ -112,21 +157,58 @@ func describe(theirs *sdp.Description, signalling netip.Addr) description {
 	o := theirs.Origin
 	d := description{Signalled: signalling, Media: make([]destination, len(theirs.Media))}
 	d.Origin = originText(o)
+	carriers := bundles(theirs)
 	for i := range theirs.Media {
 		m := &theirs.Media[i]
 		to := destination{
-			RTP:     theirs.Address(i),
-			Control: theirs.RTCPAddress(i),
-			Mux:     m.RTCPMux(),
-			IsRTP:   m.IsRTP(),
-			Crypto:  cryptoOf(theirs, m),
-			Kind:    strings.Clone(m.Kind), Direction: theirs.Direction(i).String(),
+			Kind: strings.Clone(m.Kind), Proto: strings.ToUpper(m.Proto), Direction: theirs.Direction(i).String(),
+			RTP: theirs.Address(i), Control: theirs.RTCPAddress(i), Mux: m.RTCPMux(), IsRTP: m.IsRTP(),
+			Payloads: payloadsOf(m), PTime: m.PTime(), Carrier: carriers[i],
+			Fingerprints: theirs.Fingerprints(i), Setup: theirs.Setup(i),
+		}
+		mid, _ := m.Attribute("mid")
+		to.MID = strings.Clone(mid)
+		for _, c := range m.Cryptos() {
+			c.Suite = strings.Clone(c.Suite)
+			to.Crypto = append(to.Crypto, c)
+		}
+		if agent, ok := theirs.ICE(i); ok && !agent.Mismatch && !agent.Lite {
+			to.ICE = credentials{strings.Clone(agent.Ufrag), strings.Clone(agent.Pwd)}
 		}
 		if !carriable(m) {
 			to.RTP = netip.AddrPort{}
 		}
-		to.Payloads = payloadsOf(m)
 		d.Media[i] = to
 	}
 	return d
+}
+
+// bundles tells for each m-line which one's port carries it: the first of its group (RFC 9143 §7.2).
+func bundles(theirs *sdp.Description) []int {
+	carriers := make([]int, len(theirs.Media))
+	byMID := make(map[string]int, len(theirs.Media))
+	for i := range theirs.Media {
+		carriers[i] = i
+		if mid, ok := theirs.Media[i].Attribute("mid"); ok {
+			byMID[mid] = i
+		}
+	}
+	for _, a := range theirs.Attributes {
+		members, found := strings.CutPrefix(a.Value, "BUNDLE ")
+		if a.Name != "group" || !found {
+			continue
+		}
+		first := -1
+		for _, mid := range strings.Fields(members) {
+			i, known := byMID[mid]
+			switch {
+			case !known || !theirs.Media[i].IsRTP():
+			case first < 0:
+				first = i
+			default:
+				carriers[i] = first
+			}
+		}
+	}
+	return carriers
 }

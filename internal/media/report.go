@@ -70,11 +70,13 @@ func (r *reporter) compound(dst []byte, now int64, speaks bool) []byte {
 	var blocks [1]rtp.ReportBlock
 	report := rtp.Report{Blocks: st.block(blocks[:0], now)}
 	t.mu.Lock()
-	report.SSRC = t.sender.SSRC
+	seen, stamp := st.out.ownAs(t.sender.SSRC)
+	report.SSRC = seen
 	if speaks {
 		// RFC 3550 §6.4: a sender report when there was data since the last or the one before it.
 		report.FromSender = true
 		report.Sender = t.sender.Info(e.epoch.Add(time.Duration(now)), time.Duration(now))
+		report.Sender.Timestamp += stamp
 	}
 	t.mu.Unlock()
 	if report.FromSender {
@@ -99,7 +101,7 @@ func (r *reporter) stop(spoke bool) {
 	}
 	b := r.compound(make([]byte, 0, 256), e.now(), true)
 	r.talker.mu.Lock()
-	ssrc := r.talker.sender.SSRC
+	ssrc, _ := st.out.ownAs(r.talker.sender.SSRC)
 	r.talker.mu.Unlock()
 	r.send(rtp.Bye{SSRCs: []uint32{ssrc}}.Append(b))
 }
@@ -117,22 +119,22 @@ func (st *Stream) ends() bool {
 	if c == nil {
 		return false
 	}
-	_, relayed := c.out.(relay)
-	return !relayed
+	b, relayed := c.out.(*bridge)
+	return !relayed || b.talks.Load()
 }
 
 // block appends the reception report on what the party sends.
 func (st *Stream) block(dst []rtp.ReportBlock, now int64) []rtp.ReportBlock {
-	p := st.rtp
+	p := st.carrier().rtp
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	b, ok := p.in.receiver.Report()
+	b, ok := st.in.receiver.Report()
 	if !ok {
 		return dst
 	}
-	if p.in.reported {
+	if st.in.reported {
 		// RFC 3550 §6.4.1: LSR and DLSR.
-		b.LSR, b.DLSR = p.in.lastReport, rtp.Delay(time.Duration(now-p.in.lastReportAt))
+		b.LSR, b.DLSR = st.in.lastReport, rtp.Delay(time.Duration(now-st.in.lastReportAt))
 	}
 	return append(dst, b)
 }

@@ -18,6 +18,11 @@ type SessionConfig struct {
 	// party is told, until its own description says where its media is.
 	Peer     netip.Addr
 	Latching Latching
+	// Terms are what is configured for the party.
+	Terms Terms
+	// OnFault is told once when the party's media cannot come about: a handshake that failed, another certificate than
+	// the signalling has named. It runs on any goroutine: post it to a mailbox and return. May be nil.
+	OnFault func(err error)
 	// OnDigit is called once for each telephone-event press of the party, when it ends: '0'-'9', '*', '#', 'A'-'D' and its
 	// length in milliseconds. It runs on a media worker: post it to a mailbox and return. May be nil.
 	OnDigit func(digit byte, ms int)
@@ -28,11 +33,16 @@ type Session struct {
 	engine  *Engine
 	peer    netip.Addr
 	policy  Latching
+	terms   Terms
 	onDigit atomic.Pointer[func(digit byte, ms int)]
+	onFault atomic.Pointer[func(err error)]
 
 	origin   origin      // of our own descriptions
 	remote   description // the party's last
 	previous description // the one before, for Rollback
+	asked    bool        // remote is an offer that is not answered yet
+	refused  error       // why the last stream of an offer was refused
+	extended atomic.Bool // offers show the codecs that need a conversion, too
 	held     atomic.Bool // remote lets no audio flow to the party
 	closed   atomic.Bool
 	cname    string // in RTCP of our own
@@ -46,10 +56,12 @@ func (e *Engine) NewSession(c SessionConfig) (*Session, error) {
 		engine: e,
 		peer:   c.Peer.Unmap(),
 		policy: c.Latching,
+		terms:  c.Terms,
 		// RFC 8866 §5.2: the numeric identifier makes the tuple unique; the version only has to grow.
 		origin: origin{ID: uint64(rand.Uint32())<<1 | 1},
 	}
 	s.OnDigit(c.OnDigit)
+	s.OnFault(c.OnFault)
 	s.cname = newCNAME()
 	if err := e.admit(s); err != nil {
 		return nil, err
@@ -65,6 +77,26 @@ func (s *Session) OnDigit(f func(digit byte, ms int)) {
 	}
 	s.onDigit.Store(&f)
 }
+
+// OnFault changes who is told when the media cannot come about; nil tells nobody.
+func (s *Session) OnFault(f func(err error)) {
+	if f == nil {
+		s.onFault.Store(nil)
+		return
+	}
+	s.onFault.Store(&f)
+}
+
+// fail tells the leg, once.
+func (s *Session) fail(err error) {
+	if f := s.onFault.Swap(nil); f != nil {
+		(*f)(err)
+	}
+}
+
+// Extend lets offers show the codecs that need a conversion: the party has refused those of the other party. It reports
+// whether that changes anything.
+func (s *Session) Extend() bool { return !s.extended.Swap(true) }
 
 // Streams returns the streams that have ports, in the order of their m-lines.
 func (s *Session) Streams() []*Stream {
@@ -120,7 +152,7 @@ func (s *Session) Held() bool { return s.held.Load() }
 func (s *Session) LastMedia() time.Time {
 	var last int64
 	for _, st := range s.Streams() {
-		last = max(last, st.rtp.last.Load(), st.control.last.Load())
+		last = max(last, st.last())
 	}
 	if last == 0 {
 		return time.Time{}

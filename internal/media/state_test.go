@@ -139,7 +139,7 @@ func TestRestoreOnTheSamePorts(t *testing.T) {
 		if stats := legs[0].Stats()[0]; stats.PacketsIn != 100 || stats.Lost != 0 || stats.Codec != "PCMU" {
 			t.Errorf("stats %+v", stats)
 		}
-		again, err := legs[0].Localize(b.describe("rtcp-mux"))
+		again, err := legs[0].Offer(b.describe("rtcp-mux"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,11 +259,11 @@ func TestToneIsHeard(t *testing.T) {
 		t.Cleanup(func() { far.Close() })
 		here, there := l.session(SessionConfig{Peer: bob}), (&lab{t: t, e: far}).session(SessionConfig{Peer: exchange4})
 		offer := localized(t, here, at("10.0.0.1:4000"))
-		if err := there.SetRemote(offer, exchange4); err != nil {
+		if err := there.RemoteOffer(offer, exchange4); err != nil {
 			t.Fatal(err)
 		}
-		answer := localized(t, there, at("10.0.0.2:4000"))
-		if err := here.SetRemote(answer, bob); err != nil {
+		answer := answered(t, there, at("10.0.0.2:4000"))
+		if err := here.RemoteAnswer(answer, bob); err != nil {
 			t.Fatal(err)
 		}
 		var detector tone.Detector

@@ -11,7 +11,8 @@ import (
 type StreamStats struct {
 	Kind        string         `json:"kind"`
 	Codec       string         `json:"codec"`  // what the party speaks, else what it prefers; "" unknown
-	Crypto      string         `json:"crypto"` // "", "sdes", "dtls-srtp", "srtp"
+	Crypto      string         `json:"crypto"` // "", "sdes", "dtls-srtp"
+	Suite       string         `json:"suite"`  // protection profile in force, by its name of RFC 4568
 	Local       netip.AddrPort `json:"local"`
 	Remote      netip.AddrPort `json:"remote"` // where packets for the party go; not valid when nowhere is known
 	PacketsIn   uint64         `json:"packets_in"`
@@ -20,13 +21,16 @@ type StreamStats struct {
 	BytesOut    uint64         `json:"bytes_out"`
 	Lost        uint64         `json:"lost"`      // of the party's packets
 	LossPct     float64        `json:"loss_pct"`  // 0 to 100
+	Bursts      uint64         `json:"bursts"`    // of loss, RFC 3611 §4.7.2
 	JitterMS    float64        `json:"jitter_ms"` // RFC 3550 A.8
 	LossOutPct  float64        `json:"loss_out_pct"`
 	JitterOutMS float64        `json:"jitter_out_ms"`
 	RTTMS       float64        `json:"rtt_ms"` // of the leg; 0 unknown
 	MOSIn       float64        `json:"mos_in"` // 0 unknown
 	MOSOut      float64        `json:"mos_out"`
-	Foreign     uint64         `json:"foreign"` // dropped: not the party's
+	Foreign     uint64         `json:"foreign"`     // dropped: not the party's
+	Unauthentic uint64         `json:"unauthentic"` // dropped: encrypted with another key, altered or replayed
+	Transcoded  string         `json:"transcoded"`  // what the party's voice is converted to, "opus -> PCMA"; "" it is passed as it is
 	LastMedia   time.Time      `json:"last_media"`
 }
 
@@ -49,14 +53,18 @@ func (st *Stream) stats() StreamStats {
 		BytesIn:    st.bytesIn.Load(),
 		BytesOut:   st.bytesOut.Load(),
 		Foreign:    st.rtp.foreign.Load() + st.control.foreign.Load(),
+
+		Unauthentic: st.rtp.unauthentic.Load() + st.control.unauthentic.Load(),
 	}
-	if to := st.rtp.target.Load(); to != nil {
+	if to := st.carrier().rtp.target.Load(); to != nil {
 		x.Remote = *to
 	}
-	st.rtp.mu.Lock()
-	in := st.rtp.in.totals()
-	jitter, speech, known := st.rtp.in.receiver.Jitter(), st.rtp.in.speech, st.rtp.in.known
-	st.rtp.mu.Unlock()
+	port := st.carrier().rtp
+	port.mu.Lock()
+	in := st.in.totals()
+	jitter, speech, known := st.in.receiver.Jitter(), st.in.speech, st.in.known
+	burst := st.in.burst.Figures()
+	port.mu.Unlock()
 	x.Lost = in.Lost
 	x.LossPct = percent(in.Lost, in.Received+in.Lost)
 	x.JitterMS = milliseconds(jitter)
@@ -78,11 +86,18 @@ func (st *Stream) stats() StreamStats {
 	if spoken && heard && x.PacketsOut > 0 {
 		x.MOSOut = score(codec, x.LossOutPct, x.RTTMS, x.JitterOutMS)
 	}
-	if last := max(st.rtp.last.Load(), st.control.last.Load()); last > 0 {
+	if last := st.last(); last > 0 {
 		x.LastMedia = st.session.engine.epoch.Add(time.Duration(last))
 	}
 	if crypto := st.crypto.Load(); crypto != nil {
-		x.Crypto = crypto.method()
+		x.Crypto = crypto.Method
+	}
+	if what := st.converted.Load(); what != nil {
+		x.Transcoded = *what
+	}
+	x.Bursts = burst.Bursts
+	if c := st.carrier().rtp.cipher.Load(); c != nil {
+		x.Suite = c.suite.Name
 	}
 	return x
 }
@@ -134,10 +149,12 @@ func (s *Session) counters() Counters {
 		for _, p := range []*port{st.rtp, st.control} {
 			c.Foreign += p.foreign.Load()
 			c.Malformed += p.malformed.Load()
+			c.Unauthentic += p.unauthentic.Load()
 		}
-		st.rtp.mu.Lock()
-		c.Lost += st.rtp.in.totals().Lost
-		st.rtp.mu.Unlock()
+		port := st.carrier().rtp
+		port.mu.Lock()
+		c.Lost += st.in.totals().Lost
+		port.mu.Unlock()
 	}
 	return c
 }

@@ -2,31 +2,41 @@ package media
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"dialtone/internal/network"
 	"dialtone/internal/sdp"
 )
 
-// Stream is one m-line's end of the media: a port pair, the chain of what the party sends, and what goes to it.
+// Stream is one m-line's end of the media: a port pair, the chain of what the party sends, and what goes to it. A stream
+// of a bundle rides on the ports of another one.
 type Stream struct {
 	session *Session
 	index   int
-	rtp     *port
+	rtp     *port // its own; without sockets while it rides on another stream's
 	control *port
+	keys    keying // the leg's goroutine owns it
 
 	kind     atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
 	isRTP    atomic.Bool            // else the packets are not looked into
-	secure   atomic.Bool            // the payload of RTP and RTCP cannot be read here
 	mux      atomic.Bool            // RTCP for the party goes to its RTP address
 	mute     atomic.Bool            // the party has said that it does not want to receive
+	ptime    atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
 	crypto   atomic.Pointer[agreement]
 	received atomic.Pointer[[]payload] // what the party was told that it may send
 	wanted   atomic.Pointer[[]payload] // what the party has said that it takes, in its order
 	chain    atomic.Pointer[chain]
 	feeder   atomic.Pointer[Stream] // whose packets are relayed here
 	talker   atomic.Pointer[talker] // what we say ourselves
+	base     atomic.Pointer[Stream] // whose ports carry it; nil: its own
+	riders   atomic.Pointer[[]*Stream]
+	out      outbound
+	in       inbound // guarded by the lock of the RTP port that carries the stream
 	feedback feedback
+	watch    watch
+	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
+	converted atomic.Pointer[string]
 
 	packetsIn, packetsOut atomic.Uint64
 	bytesIn, bytesOut     atomic.Uint64
@@ -34,13 +44,64 @@ type Stream struct {
 	unsent                atomic.Uint64
 }
 
-// open opens a port pair for an m-line that has none.
+// carrier is the stream whose ports carry this one: mostly itself.
+func (st *Stream) carrier() *Stream {
+	if base := st.base.Load(); base != nil {
+		return base
+	}
+	return st
+}
+
+// carried is the stream of the bundle that a packet belongs to (RFC 9143 §9.2): payload types are unique in a bundle.
+func (st *Stream) carried(pt uint8) *Stream {
+	riders := st.riders.Load()
+	if riders == nil || st.takes(pt) {
+		return st
+	}
+	for _, r := range *riders {
+		if r.takes(pt) {
+			return r
+		}
+	}
+	return st
+}
+
+// takes reports whether a payload type is one of the stream's.
+func (st *Stream) takes(pt uint8) bool {
+	list := st.received.Load()
+	if list == nil {
+		return false
+	}
+	_, found := find(*list, pt)
+	return found
+}
+
+// open makes the stream of an m-line that has none, on a port pair of its own or on that of the bundle that the party
+// has offered.
 func (s *Session) open(index int, kind string) (*Stream, error) {
 	st := s.newStream(index, kind)
+	if party := s.said(index); s.asked && party != nil && party.Carrier != index {
+		if base := s.stream(party.Carrier); base != nil && base.base.Load() == nil {
+			st.ride(base)
+			return st, nil
+		}
+	}
 	if err := st.bind(s.family(), 0); err != nil {
 		return nil, err
 	}
 	return st, nil
+}
+
+// ride puts the stream onto the ports of another one.
+func (st *Stream) ride(base *Stream) {
+	st.base.Store(base)
+	var riders []*Stream
+	if old := base.riders.Load(); old != nil {
+		riders = slices.Clone(*old)
+	}
+	riders = append(riders, st)
+	base.riders.Store(&riders)
+	st.session.adopt(st)
 }
 
 // newStream makes a stream without ports that knows what the party has said of it so far.
@@ -49,8 +110,8 @@ func (s *Session) newStream(index int, kind string) *Stream {
 	st.kind.Store(&kind)
 	st.rtp = newPort(st, false, s.policy)
 	st.control = newPort(st, true, s.policy)
-	if index < len(s.remote.Media) {
-		st.direct(s.remote.Media[index], s.remote.Signalled, true)
+	if party := s.said(index); party != nil {
+		st.direct(*party, s.remote.Signalled, true)
 	} else {
 		// RFC 3264 §5.1: media may arrive before the answer; until then only the host we call may speak for the party.
 		host := s.peer.WithZone("")
@@ -100,47 +161,26 @@ func newPort(st *Stream, control bool, policy Latching) *port {
 }
 
 // local is the address that the RTP socket is bound to.
-func (st *Stream) local() netip.AddrPort { return st.rtp.writer.LocalAddr() }
+func (st *Stream) local() netip.AddrPort { return st.carrier().rtp.writer.LocalAddr() }
+
+// last is the engine time at which the party was last heard; 0 never.
+func (st *Stream) last() int64 {
+	base := st.carrier()
+	return max(base.rtp.last.Load(), base.control.last.Load())
+}
 
 // Kind is the media type of the m-line: "audio", "video", "image" ...
 func (st *Stream) Kind() string { return *st.kind.Load() }
 
-// agreement is what the two descriptions of a leg say about encryption.
+// agreement is how a stream is encrypted.
 type agreement struct {
-	Ours   string `json:"ours,omitempty"`   // as cryptoOf names it
-	Theirs string `json:"theirs,omitempty"` // the same
-	Told   bool   `json:"told,omitempty"`   // Ours is set
-	Heard  bool   `json:"heard,omitempty"`  // Theirs is set
-}
-
-// method is how the stream is encrypted. Keys that only one side has named (RFC 8643, answered without) protect
-// nothing.
-func (a agreement) method() string {
-	switch {
-	case !a.Heard:
-		return a.Ours
-	case a.Told && a.Ours == "":
-		return ""
-	}
-	return a.Theirs
-}
-
-// agree changes the agreement; one goroutine at a time does.
-func (st *Stream) agree(change func(*agreement)) {
-	var a agreement
-	if old := st.crypto.Load(); old != nil {
-		a = *old
-	}
-	change(&a)
-	st.crypto.Store(&a)
-	st.secure.Store(a.method() != "")
+	Method string `json:"method,omitempty"` // "", SDES, DTLS
 }
 
 // expect takes what the party is told that it may send.
-func (st *Stream) expect(m *sdp.Media, crypto string) {
+func (st *Stream) expect(m *sdp.Media) {
 	list := payloadsOf(m)
 	st.received.Store(&list)
-	st.agree(func(a *agreement) { a.Ours, a.Told = crypto, true })
 	if st.wanted.Load() == nil {
 		st.isRTP.Store(m.IsRTP())
 	}
@@ -154,20 +194,46 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	st.isRTP.Store(d.IsRTP)
 	st.mux.Store(d.Mux)
 	st.mute.Store(d.mutes())
-	st.agree(func(a *agreement) { a.Theirs, a.Heard = d.Crypto, true })
+	st.ptime.Store(int32(d.PTime))
 	st.wanted.Store(&d.Payloads)
+	if st.base.Load() != nil {
+		return // the ports follow the stream that carries this one
+	}
 	open := d.receives()
 	st.rtp.direct(reachable(d.RTP, signalled), open, signalled, changed)
 	st.control.direct(reachable(d.Control, signalled), open, signalled, changed)
 }
 
-// send passes packets on to the party.
+// relay passes packets of the other party on to this one. It may change them in place.
+func (st *Stream) relay(ps []network.Packet) {
+	if st.isVoice() {
+		st.out.relay(ps, st.session.engine.now(), st.outRate())
+	}
+	st.send(ps)
+}
+
+// originate sends a packet of our own to the party. rate is the clock rate of its payload.
+func (st *Stream) originate(ps []network.Packet, rate uint32) {
+	if st.isVoice() {
+		now := st.session.engine.now()
+		for i := range ps {
+			st.out.originate(ps[i].Data, now, rate)
+		}
+	}
+	st.send(ps)
+}
+
+// isVoice reports whether the stream is one run of RTP whatever its sources are. Of video, a receiver learns a new source from
+// its first key frame.
+func (st *Stream) isVoice() bool { return st.isRTP.Load() && st.Kind() == "audio" }
+
+// send puts packets on the wire. It may change them in place.
 func (st *Stream) send(ps []network.Packet) {
 	bytes := 0
 	for i := range ps {
 		bytes += len(ps[i].Data)
 	}
-	n := st.rtp.write(ps)
+	n := st.carrier().rtp.write(ps, false)
 	if n < len(ps) {
 		st.unsent.Add(uint64(len(ps) - n))
 		if n == 0 {
@@ -178,13 +244,13 @@ func (st *Stream) send(ps []network.Packet) {
 	st.bytesOut.Add(uint64(bytes))
 }
 
-// sendControl passes RTCP packets on to the party.
+// sendControl passes RTCP packets on to the party. It may change them in place.
 func (st *Stream) sendControl(ps []network.Packet) {
-	p := st.control
-	if st.mux.Load() {
-		p = st.rtp
+	p := st.carrier().control
+	if st.mux.Load() || st.base.Load() != nil {
+		p = st.carrier().rtp
 	}
-	n := p.write(ps)
+	n := p.write(ps, true)
 	st.controlOut.Add(uint64(n))
 	if n < len(ps) {
 		st.unsent.Add(uint64(len(ps) - n))
@@ -197,19 +263,34 @@ func (st *Stream) close() {
 	if t := st.talker.Load(); t != nil {
 		t.close()
 	}
+	if st.base.Load() != nil {
+		return
+	}
 	port := st.local().Port()
 	_ = st.rtp.writer.Close()
 	_ = st.control.writer.Close()
+	st.rtp.dissociate()
+	st.control.dissociate()
 	st.session.engine.ports.give(port)
 }
 
 // String prints the chain: who speaks, on which port, and where it goes.
 func (st *Stream) String() string {
 	from := "nobody yet"
-	st.rtp.mu.Lock()
-	if st.rtp.latch.source.IsValid() {
-		from = st.rtp.latch.source.String()
+	p := st.carrier().rtp
+	p.mu.Lock()
+	switch {
+	case p.checks != nil:
+		if at, ok := p.checks.Selected(); ok {
+			from = at.String()
+		}
+	case p.latch.source.IsValid():
+		from = p.latch.source.String()
 	}
-	st.rtp.mu.Unlock()
-	return st.Kind() + " " + from + " -> " + st.local().String() + " -> " + st.chain.Load().String()
+	p.mu.Unlock()
+	text := st.Kind() + " " + from + " -> " + st.local().String() + " -> "
+	if c := p.cipher.Load(); c != nil {
+		text += "decrypt " + c.suite.Name + " -> "
+	}
+	return text + st.chain.Load().String()
 }

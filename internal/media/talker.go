@@ -4,32 +4,42 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dialtone/internal/codec"
+	"dialtone/internal/codec/resample"
+	"dialtone/internal/media/tone"
 	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 )
 
 // scratch is the clock's room for one frame and its packets.
 type scratch struct {
-	frame  [frameSamples]int16
-	packet [rtp.HeaderSize + frameSamples]byte
+	frame  [maxRate / 50]int16
+	packet [maxPacket]byte
 	report [512]byte
 	batch  [1]network.Packet
 }
+
+const (
+	maxRate   = 48000 // Hz, of the sources that are played
+	maxPacket = 2048  // bytes: 60 ms of linear sound at 16 kHz, and room for encryption
+)
 
 // talker is what we ourselves say on a stream: a source of PCM, key presses, or the party's own words coming back. It has one
 // SSRC and one run of sequence numbers for the life of the stream, whatever it says.
 type talker struct {
 	st       *Stream
 	reporter reporter
-	slot     int64 // on the clock, whose lock guards it
+	slot     int64       // on the clock, whose lock guards it
+	sounding atomic.Bool // a key is pressed as a tone: nobody else is heard
 
 	mu      sync.Mutex
 	sender  rtp.Sender
-	base    uint32 // RTP timestamp at engine time 0
+	base    uint32 // RTP timestamp at engine time 0, for a clock of 8 kHz
 	playing *Playing
 	list    *[]payload // the party's payloads that voice and event were chosen from
 	voice   voice
@@ -38,6 +48,19 @@ type talker struct {
 	ticking bool  // on the clock
 	silent  bool  // no audio packet went out in the last frame
 	closed  bool
+	tuning  tuning
+}
+
+// voice is the codec in which we speak to a party.
+type voice struct {
+	payload payload
+	encoder codec.Encoder // nil: the party takes none that is made here
+	rate    int           // of its PCM, in Hz
+	length  int           // samples a packet
+	pcm     codec.Frame   // less than a packet, waiting
+	from    int           // rate of what is resampled
+	bring   *resample.Resampler
+	made    codec.Frame // by the resampler
 }
 
 // talk returns the stream's talker, making it when there is none.
@@ -46,7 +69,7 @@ func (st *Stream) talk() *talker {
 		return t
 	}
 	t := &talker{st: st, base: rand.Uint32(), silent: true}
-	t.sender = rtp.Sender{SSRC: rand.Uint32(), Sequence: uint16(rand.Uint32()), ClockRate: 8000}
+	t.sender = rtp.Sender{SSRC: rand.Uint32(), Sequence: uint16(rand.Uint32() >> 17), ClockRate: 8000}
 	t.reporter.talker = t
 	if !st.talker.CompareAndSwap(nil, t) {
 		return st.talker.Load()
@@ -74,42 +97,75 @@ func (t *talker) tick(tick int64, s *scratch) {
 		return
 	}
 	t.choose()
-	// The timestamp is that of the clock: a pause, a late tick and silence all show as the time that they took.
-	t.sender.Timestamp = t.base + uint32(tick*frameSamples/slotCount)
 	pressing := t.press(tick, s)
 	if t.playing == nil {
-		t.silent = true
+		t.silent = t.silent || !pressing
 		return
 	}
-	frame := s.frame[:]
+	frame := codec.Frame(s.frame[:t.playing.rate/framesPerSecond])
 	if err := t.playing.source.ReadFrame(frame); err != nil {
 		t.playing.end(err)
 		t.playing, t.silent = nil, true
 		return
 	}
 	// RFC 4733 §2.5.1.2: while an event lasts its packets take the place of the audio.
-	if pressing || t.voice.codec == nil || t.st.mute.Load() {
-		t.silent = true
+	if pressing || t.voice.encoder == nil || t.st.mute.Load() {
+		t.silent = t.silent || !t.sounding.Load()
 		return
 	}
-	t.speak(frame, tick, s)
+	t.speak(frame, t.playing.rate, tick, s)
 }
 
-// speak sends one frame.
-func (t *talker) speak(frame codec.Frame, tick int64, s *scratch) {
-	payload := t.voice.codec.Encode(s.packet[rtp.HeaderSize:rtp.HeaderSize], frame)
-	// RFC 3551 §4.1: the marker is set on the first packet after silence.
-	p := rtp.Packet{PayloadType: t.voice.payload.Type, Marker: t.silent, Payload: payload}
-	t.silent = false
-	t.sender.Stamp(&p, frameSamples, time.Duration(tick)*time.Millisecond)
-	t.send(&p, s)
+// speak sends one frame, in as many packets as the party's packet time makes of it.
+func (t *talker) speak(frame codec.Frame, rate int, tick int64, s *scratch) {
+	v := &t.voice
+	waiting := len(v.pcm)
+	v.pcm = append(v.pcm, v.resampled(frame, rate)...)
+	// The timestamp is that of the clock: a pause, a late tick and silence all show as the time that they took.
+	clock := int64(v.payload.ClockRate)
+	now := uint32(tick*clock/1000) - uint32(int64(waiting)*clock/int64(v.rate))
+	at := 0
+	for ; len(v.pcm)-at >= v.length; at += v.length {
+		payload := v.encoder.Encode(s.packet[rtp.HeaderSize:rtp.HeaderSize], v.pcm[at:at+v.length])
+		if len(payload) == 0 {
+			t.silent = true // discontinuous transmission
+			continue
+		}
+		// RFC 3551 §4.1: the marker is set on the first packet after silence.
+		p := rtp.Packet{PayloadType: v.payload.Type, Marker: t.silent, Payload: payload}
+		t.silent = false
+		t.sender.ClockRate = v.payload.ClockRate
+		t.sender.Timestamp = t.base + now + uint32(int64(at)*clock/int64(v.rate))
+		t.sender.Stamp(&p, uint32(int64(v.length)*clock/int64(v.rate)), time.Duration(tick)*time.Millisecond)
+		t.send(&p, s, v.payload.ClockRate)
+	}
+	v.pcm = append(v.pcm[:0], v.pcm[at:]...)
+}
+
+// resampled brings a frame to the rate of the codec. The result is valid until the next call.
+func (v *voice) resampled(frame codec.Frame, rate int) codec.Frame {
+	if rate == v.rate {
+		return frame
+	}
+	if v.bring == nil || v.from != rate {
+		r, err := resample.NewStream(rate, v.rate)
+		if err != nil {
+			return nil
+		}
+		v.bring, v.from = r, rate
+	}
+	v.made = v.bring.Write(v.made[:0], frame)
+	return v.made
 }
 
 // send prints a packet that is numbered and passes it to the party.
-func (t *talker) send(p *rtp.Packet, s *scratch) {
+func (t *talker) send(p *rtp.Packet, s *scratch, rate uint32) {
 	s.batch[0] = network.Packet{Data: p.Append(s.packet[:0])}
-	t.st.send(s.batch[:])
+	t.st.originate(s.batch[:], rate)
 }
+
+// framesPerSecond is how many frames of 20 ms a second has.
+const framesPerSecond = 50
 
 // choose picks the payload types that the party takes. The caller holds t.mu.
 func (t *talker) choose() {
@@ -120,18 +176,79 @@ func (t *talker) choose() {
 	if list == t.list {
 		return
 	}
+	before := t.voice
 	t.list, t.voice, t.event = list, voice{}, payload{}
 	if list == nil {
 		return
 	}
 	for _, p := range *list {
-		if codec := codecOf(p); codec != nil && t.voice.codec == nil {
-			t.voice = voice{codec: codec, payload: p}
+		if t.voice.encoder == nil && p.isSpeech() {
+			t.voice = newVoice(p, int(t.st.ptime.Load()), before)
 		}
-		if p.isEvent() && p.ClockRate == 8000 && t.event.Name == "" {
+		if p.isEvent() && p.ClockRate == 8000 && t.event.Name == "" && t.st.session.terms.Digits != DigitTones {
 			t.event = p
 		}
 	}
+	t.tuning.encoder, _ = t.voice.encoder.(codec.Tuner)
+}
+
+// newVoice makes the encoder of a payload, or keeps the one before when nothing has changed but the list that it stands in.
+func newVoice(p payload, ptime int, before voice) voice {
+	spec, ok := p.spec()
+	if !ok || spec.NewEncoder == nil {
+		return voice{}
+	}
+	ptime = packetTime(ptime)
+	rate := nearestRate(spec.Rates, wideRate)
+	if before.payload == p && before.length == rate*ptime/1000 && before.encoder != nil {
+		return before
+	}
+	encoder, err := spec.NewEncoder(codec.Params{Rate: rate, FMTP: p.FMTP, PTime: ptime})
+	if err != nil {
+		return voice{}
+	}
+	return voice{payload: p, encoder: encoder, rate: rate, length: rate * ptime / 1000}
+}
+
+// wideRate is the rate at which codecs work that leave the choice: what telephones call wideband.
+const wideRate = 16000
+
+// nearestRate is the lowest of the rates that is no lower than want, else the highest.
+func nearestRate(rates []int, want int) int {
+	for _, r := range rates {
+		if r >= want {
+			return r
+		}
+	}
+	return rates[len(rates)-1]
+}
+
+// packetTime is what we send for the packet time that a party asks for: what codecs can do.
+func packetTime(ms int) int {
+	switch {
+	case ms <= 0:
+		return 20
+	case ms < 20:
+		return 10
+	case ms >= 60:
+		return 60
+	}
+	return ms / 10 * 10
+}
+
+// rate is the rate of the PCM that the party's codec takes; false when there is none that is made here.
+func (t *talker) rate() (int, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.choose()
+	return t.voice.rate, t.voice.encoder != nil
+}
+
+// codecName is the codec in which we speak; "" none.
+func (t *talker) codecName() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.voice.payload.Name
 }
 
 // echoed renumbers a packet of the party as our own. The caller holds t.mu.
@@ -164,10 +281,11 @@ type key struct {
 	length  time.Duration
 	encoder rtp.EventEncoder
 	next    rtp.EventPacket
-	more    bool  // next is to be sent
-	begun   bool  // the encoder runs
-	from    int64 // tick at which it began
-	until   int64 // tick at which the next key may begin, once it is over
+	more    bool            // next is to be sent
+	begun   bool            // the encoder runs
+	from    int64           // tick at which it began
+	tone    *tone.Generator // where it is pressed as a tone
+	until   int64           // tick at which the next key may begin, once it is over
 }
 
 // keyPause is between two presses, so that the party's detector sees two.
@@ -181,16 +299,20 @@ func (t *talker) press(tick int64, s *scratch) bool {
 	k := &t.keys[0]
 	if !k.begun {
 		k.begun, k.from = true, tick
+		t.sender.Timestamp = t.base + uint32(tick*frameSamples/slotCount)
 		k.encoder = rtp.NewEventEncoder(k.code, 10, k.length, t.sender.Timestamp, 8000)
 		k.next, k.more = k.encoder.Next()
 	}
+	if t.event.Name == "" {
+		return t.sound(k, tick, s)
+	}
 	for k.more && tick-k.from >= k.next.At.Milliseconds() {
-		if t.event.Name != "" && !t.st.mute.Load() {
+		if !t.st.mute.Load() {
 			var body [rtp.EventSize]byte
 			p := rtp.Packet{PayloadType: t.event.Type, Marker: k.next.Marker, Timestamp: k.next.Timestamp,
 				Payload: k.next.Event.Append(body[:0])}
 			t.sender.StampEvent(&p)
-			t.send(&p, s)
+			t.send(&p, s, t.event.ClockRate)
 		}
 		if k.next, k.more = k.encoder.Next(); !k.more {
 			k.until = tick + keyPause
@@ -203,4 +325,51 @@ func (t *talker) press(tick int64, s *scratch) bool {
 		t.keys = slices.Delete(t.keys, 0, 1)
 	}
 	return false
+}
+
+// sound presses a key as a tone in the voice, for parties that take no events, and reports whether it is under way. The caller
+// holds t.mu.
+func (t *talker) sound(k *key, tick int64, s *scratch) bool {
+	if t.voice.encoder == nil {
+		t.keys = slices.Delete(t.keys, 0, 1)
+		return false
+	}
+	if k.tone == nil {
+		letter := rtp.Key(k.code)
+		k.tone = tone.NewGenerator(keyCadence(letter))
+		t.sounding.Store(true)
+	}
+	elapsed := tick - k.from
+	frame := s.frame[:frameSamples]
+	switch length := max(k.length.Milliseconds(), leastTone); {
+	case elapsed < length:
+		k.tone.Read(frame)
+	case elapsed < length+keyPause:
+		clear(frame)
+	default:
+		t.keys = slices.Delete(t.keys, 0, 1)
+		t.sounding.Store(false)
+		return false
+	}
+	if !t.st.mute.Load() {
+		t.speak(frame, codec.Rate, tick, s)
+	}
+	return true
+}
+
+// leastTone is how long a tone must last for every detector to take it, in milliseconds (ITU-T Q.24).
+const leastTone = 80
+
+// isSounding reports whether a key is pressed towards the party as a tone, in place of what the other party says.
+func (st *Stream) isSounding() bool {
+	t := st.talker.Load()
+	return t != nil && t.sounding.Load()
+}
+
+// keyCadence is the tone of a key (ITU-T Q.23).
+func keyCadence(key byte) tone.Cadence {
+	const keys = "123A456B789C*0#D"
+	rows, columns := [...]float64{697, 770, 852, 941}, [...]float64{1209, 1336, 1477, 1633}
+	i := max(strings.IndexByte(keys, key), 0)
+	return tone.Cadence{{Tone: tone.Tone{Hz: [2]float64{rows[i/4], columns[i%4]}, DBm0: -10}}}
 }

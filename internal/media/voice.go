@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,8 +17,8 @@ var (
 	ErrNoAudio = errors.New("session has no audio stream")
 	// ErrNoCodec means that the party takes no codec that is made here.
 	ErrNoCodec = errors.New("party takes no codec that we speak")
-	// ErrNoEvents means that the party takes no telephone-events.
-	ErrNoEvents = errors.New("party takes no telephone-events")
+	// ErrNoEvents means that the party takes neither telephone-events nor a voice that tones could be in.
+	ErrNoEvents = errors.New("party takes no telephone-events and no tones")
 	// ErrStopped is how a player ends that was stopped or replaced.
 	ErrStopped = errors.New("playing was stopped")
 )
@@ -26,6 +27,7 @@ var (
 type Playing struct {
 	talker *talker
 	source Source
+	rate   int // of its frames, in Hz
 	once   sync.Once
 	done   chan struct{}
 	err    error
@@ -69,11 +71,15 @@ func (s *Session) Play(source Source) (*Playing, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := st.talk()
-	p := &Playing{talker: t, source: source, done: make(chan struct{})}
+	return st.talk().play(source)
+}
+
+// play is Session.Play.
+func (t *talker) play(source Source) (*Playing, error) {
+	p := &Playing{talker: t, source: source, rate: rateOf(source), done: make(chan struct{})}
 	t.mu.Lock()
 	t.choose()
-	if t.voice.codec == nil {
+	if t.voice.encoder == nil {
 		t.mu.Unlock()
 		return nil, ErrNoCodec
 	}
@@ -90,8 +96,8 @@ func (s *Session) Play(source Source) (*Playing, error) {
 // DigitLength is how long a key is pressed when nothing else is said.
 const DigitLength = 100 * time.Millisecond
 
-// SendDigit presses a key towards the party: '0'-'9', '*', '#', 'A'-'D'. Presses queue up; what is played pauses
-// meanwhile. length 0 means DigitLength.
+// SendDigit presses a key towards the party: '0'-'9', '*', '#', 'A'-'D'; as events where the party takes them, else, and where
+// the terms ask for it, as tones. Presses queue up; what is played pauses meanwhile. length 0 means DigitLength.
 func (s *Session) SendDigit(digit byte, length time.Duration) error {
 	code, ok := rtp.KeyCode(digit)
 	if !ok {
@@ -108,12 +114,22 @@ func (s *Session) SendDigit(digit byte, length time.Duration) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.choose()
-	if t.event.Name == "" {
+	if t.event.Name == "" && t.voice.encoder == nil {
 		return ErrNoEvents
 	}
 	t.keys = append(t.keys, key{code: code, length: length})
 	t.start()
 	return nil
+}
+
+// TakesEvents reports whether the party takes keys as telephone-events.
+func (s *Session) TakesEvents() bool {
+	st := s.Audio()
+	if st == nil || s.terms.Digits == DigitTones {
+		return false
+	}
+	list := st.wanted.Load()
+	return list != nil && slices.ContainsFunc(*list, payload.isEvent)
 }
 
 // speaking is the stream that we speak on.
@@ -165,10 +181,9 @@ func (e echo) String() string { return "echo" }
 
 // WritePackets implements Output.
 //
-// RFC 3550 §8.2: a source that hears its own SSRC takes it for a loop or a collision, hence the new numbers. What is
-// encrypted cannot be renumbered and goes back as it came.
+// RFC 3550 §8.2: a source that hears its own SSRC takes it for a loop or a collision, hence the new numbers.
 func (e echo) WritePackets(ps []network.Packet) {
-	if e.st.isRTP.Load() && !e.st.secure.Load() {
+	if e.st.isRTP.Load() {
 		t := e.st.talk()
 		now := e.st.session.engine.now()
 		t.mu.Lock()
@@ -178,7 +193,7 @@ func (e echo) WritePackets(ps []network.Packet) {
 		t.mu.Unlock()
 	}
 	if !e.st.mute.Load() {
-		e.st.send(ps)
+		e.st.originate(ps, e.st.outRate())
 	}
 }
 

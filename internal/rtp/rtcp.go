@@ -88,3 +88,29 @@ func (p ControlPacket) Append(dst []byte) []byte {
 	}
 	return dst
 }
+
+// Sender is the SSRC of who says it; 0 where the packet names nobody.
+func (p ControlPacket) Sender() uint32 {
+	if len(p.Body) < 4 || p.Type == TypeBye && p.Count == 0 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(p.Body)
+}
+
+// About is the SSRC of the media that the packet is about: that of a feedback, or of the first block of a report; 0 where it is
+// about none.
+func (p ControlPacket) About() uint32 {
+	at := 0
+	switch {
+	case p.Type == TypeTransportFeedback || p.Type == TypePayloadFeedback:
+		at = 4
+	case p.Type == TypeSenderReport && p.Count > 0:
+		at = 24
+	case p.Type == TypeReceiverReport && p.Count > 0:
+		at = 4
+	}
+	if at == 0 || len(p.Body) < at+4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(p.Body[at:])
+}

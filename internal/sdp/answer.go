@@ -27,7 +27,8 @@ type Capabilities struct {
 	PTime int
 	// Mux offers and accepts RTP and RTCP on one port.
 	Mux bool
-	// Protos are the transports that are accepted, the first being offered; nil is RTP/AVP and RTP/AVPF.
+	// Protos are the transports that are accepted, the first being offered; nil accepts every kind of RTP, since encryption is
+	// the business of someone below, and offers RTP/AVP.
 	Protos []string
 }
 
@@ -85,7 +86,7 @@ func refuse(offered *Media) Media {
 // accept answers stream i of the offer, if it is one that can be had.
 func (c *Capabilities) accept(offer *Description, i, port int) (Media, Agreed, bool) {
 	offered := &offer.Media[i]
-	if offered.Port == 0 || offered.Kind != "audio" || !slices.Contains(c.protos(), offered.Proto) {
+	if offered.Port == 0 || offered.Kind != "audio" || !c.carries(offered) {
 		return Media{}, Agreed{}, false
 	}
 	codec, ok := c.choose(offered.Codecs())
@@ -143,7 +144,7 @@ func (c *Capabilities) finish(m *Media, dir Direction, mux bool) {
 func Offer(c Capabilities) *Description {
 	d := c.description()
 	for _, port := range c.ports() {
-		m := Media{Kind: "audio", Port: port, Proto: c.protos()[0]}
+		m := Media{Kind: "audio", Port: port, Proto: c.proto()}
 		used := make(map[uint8]bool)
 		for _, codec := range c.Audio {
 			m.AddCodec(codec)
@@ -199,11 +200,20 @@ func (c *Capabilities) ports() []int {
 	return c.Ports
 }
 
-func (c *Capabilities) protos() []string {
+// carries tells whether a stream's transport is one that is accepted.
+func (c *Capabilities) carries(m *Media) bool {
 	if c.Protos == nil {
-		return []string{"RTP/AVP", "RTP/AVPF"}
+		return m.IsRTP()
 	}
-	return c.Protos
+	return slices.Contains(c.Protos, m.Proto)
+}
+
+// proto is the transport that is offered.
+func (c *Capabilities) proto() string {
+	if len(c.Protos) == 0 {
+		return "RTP/AVP"
+	}
+	return c.Protos[0]
 }
 
 // Accept tells what an answer to our own Offer agrees on, stream by stream; c is what the offer was made from. The

@@ -89,7 +89,7 @@ func TestAnswerKeepsNumberAndOrderOfStreams(t *testing.T) {
 func TestAnswerWithNothingInCommon(t *testing.T) {
 	for name, offer := range map[string]*Description{
 		"codecs":   section(t, "c=IN IP4 192.0.2.1", "m=audio 4000 RTP/AVP 18 101", "a=rtpmap:101 telephone-event/8000"),
-		"secured":  section(t, "c=IN IP4 192.0.2.1", "m=audio 4000 RTP/SAVP 0"),
+		"no RTP":   section(t, "c=IN IP4 192.0.2.1", "m=audio 4000 udptl 0"),
 		"removed":  section(t, "c=IN IP4 192.0.2.1", "m=audio 0 RTP/AVP 0"),
 		"nothing":  section(t, "c=IN IP4 192.0.2.1"),
 		"no audio": section(t, "c=IN IP4 192.0.2.1", "m=video 4000 RTP/AVP 31"),

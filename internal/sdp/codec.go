@@ -193,6 +193,20 @@ func (m *Media) AddCodec(c Codec) {
 	}
 }
 
+// FormatParameter is the value of one parameter in a=fmtp ("packetization-mode=1;profile-level-id=42e01f"); "" when it is not
+// there. Names are compared without case (RFC 6838 §4.3).
+func FormatParameter(fmtp, name string) string {
+	for fmtp != "" {
+		var field string
+		field, fmtp, _ = strings.Cut(fmtp, ";")
+		key, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		if strings.EqualFold(strings.TrimSpace(key), name) {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
 // cutPayloadType reads "96 rest" or "96".
 func cutPayloadType(value string) (payloadType uint8, rest string, ok bool) {
 	field, rest := cutField(value)

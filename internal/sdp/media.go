@@ -143,3 +143,8 @@ func (d *Description) RemoveAttributes(names ...string) { remove(&d.Attributes, 
 func remove(attributes *[]Attribute, names []string) {
 	*attributes = slices.DeleteFunc(*attributes, func(a Attribute) bool { return slices.Contains(names, a.Name) })
 }
+
+// AnyPort tells whether a stream of the description is not refused or removed.
+func (d *Description) AnyPort() bool {
+	return slices.ContainsFunc(d.Media, func(m Media) bool { return m.Port != 0 })
+}

@@ -48,7 +48,7 @@ func (l *Leg) Offer(offer *sdp.Description) {
 	var body []byte
 	if offer != nil {
 		var err error
-		if body, err = l.localize(offer); err != nil {
+		if body, err = l.localize(offer, offers); err != nil {
 			l.endpoint.Log.Warn("sipleg: offer", "error", err)
 			l.tell(call.Answered{Leg: l, Cause: causeOfMedia(err)})
 			return
@@ -198,7 +198,7 @@ func (c *changing) accepted(m *sip.Message, isInvite bool) {
 	var description *sdp.Description
 	if body := m.SDP(); body != nil && (!c.refresh || isInvite) {
 		var err error
-		if description, err = l.learn(body); err != nil {
+		if description, err = l.learn(body, role(c.body != nil)); err != nil {
 			// RFC 3261 §14.1 knows no way back from an answer that cannot be read: both sides think otherwise now.
 			l.endpoint.Log.Info("sipleg: answer refused", "error", err)
 			if isInvite {

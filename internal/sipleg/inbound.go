@@ -41,9 +41,9 @@ var ErrRefused = errors.New("sipleg: INVITE refused")
 
 // Party is who an inbound leg is from.
 type Party struct {
-	Device string // name for the record
-	User   string // stands in our Contact
-	SRTP   bool   // takes encrypted media only
+	Device string       // name for the record
+	User   string       // stands in our Contact
+	Terms  *media.Terms // of its media; nil: nothing particular
 }
 
 // Accept makes a leg of an INVITE outside a dialog, which has been checked and whose sender is known. It runs on the transport worker. An INVITE that cannot become a leg
@@ -63,7 +63,7 @@ func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, who Pa
 		tx.Respond(sip.NewResponse(m, 422, "", tag).AddUint(sip.HMinSE, e.Timer.MinSESeconds()).Add(sip.HServer, e.UserAgent))
 		return nil, ErrRefused
 	}
-	l := &Leg{endpoint: e, id: "a", mailbox: call.NewMailbox(), inbound: true, user: who.User, device: who.Device, srtp: who.SRTP, dialog: d, timer: t,
+	l := &Leg{endpoint: e, id: "a", mailbox: call.NewMailbox(), inbound: true, user: who.User, device: who.Device, terms: valueOf(who.Terms), dialog: d, timer: t,
 		key: string(appendKey(nil, m.CallID(), []byte(tag))), tag: tag, secure: d.Secure, natted: isNATted(m)}
 	l.way.set(f)
 	l.allow.learn(m)
@@ -76,7 +76,7 @@ func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, who Pa
 	}
 	body := m.SDP()
 	if body != nil {
-		if in.Offer, err = l.learn(body); err != nil {
+		if in.Offer, err = l.learn(body, offers); err != nil {
 			e.Log.Info("sipleg: offer refused", "call-id", d.CallID, "error", err)
 			if l.media != nil {
 				l.media.Close()
@@ -127,7 +127,7 @@ func (l *Leg) Ring(status int, early *sdp.Description) {
 	var body []byte
 	if early != nil && in.offered {
 		var err error
-		if body, err = l.localize(early); err != nil {
+		if body, err = l.localize(early, answers); err != nil {
 			l.endpoint.Log.Warn("sipleg: early media", "error", err)
 		}
 	}
@@ -161,7 +161,7 @@ func (l *Leg) Answer(answer *sdp.Description) {
 	// RFC 3262 §5: an answer that was acknowledged in a PRACK is not repeated in the 2xx.
 	if answer != nil && !in.early {
 		var err error
-		if body, err = l.localize(answer); err != nil {
+		if body, err = l.localize(answer, role(in.offered)); err != nil {
 			l.endpoint.Log.Warn("sipleg: answer", "error", err)
 			l.refuse(causeOfMedia(err))
 			l.over(causeOfMedia(err))
@@ -237,7 +237,7 @@ func (l *Leg) acknowledged(m *sip.Message) {
 	var answer *sdp.Description
 	if body := m.SDP(); body != nil {
 		var err error
-		if answer, err = l.learn(body); err != nil {
+		if answer, err = l.learn(body, answers); err != nil {
 			l.endpoint.Log.Info("sipleg: answer in ACK", "error", err)
 		}
 	}

@@ -70,7 +70,7 @@ func (l *Leg) request(tx *transaction.Server, m *sip.Message) {
 	case sip.INFO:
 		tx.Respond(l.response(m, 200, ""))
 		if len(m.Body()) > 0 {
-			l.tell(call.Informed{Leg: l, ContentType: string(m.ContentType()), Body: m.Body()})
+			l.informed(m)
 		}
 	case sip.OPTIONS:
 		l.capabilities(tx, m)
@@ -151,7 +151,7 @@ func (l *Leg) asks(tx *transaction.Server, m *sip.Message) {
 	var offer *sdp.Description
 	if body != nil {
 		var err error
-		if offer, err = l.learn(body); err != nil {
+		if offer, err = l.learn(body, offers); err != nil {
 			l.endpoint.Log.Info("sipleg: offer refused", "error", err)
 			status, reason := statusOf(err)
 			tx.Respond(l.response(m, status, reason))
@@ -192,7 +192,7 @@ func (l *Leg) Respond(answer *sdp.Description, refusal cause.Cause) {
 		return
 	}
 	if !refusal.IsRefusal() && answer != nil {
-		body, err := l.localize(answer)
+		body, err := l.localize(answer, role(ask.offered))
 		if err == nil {
 			l.ours = body
 			l.accept(body)

@@ -36,14 +36,15 @@ type Leg struct {
 	user     string // of our Contact
 	device   string
 
-	tag     string // ours
-	secure  bool   // sips
-	srtp    bool   // the party takes encrypted media only
-	natted  bool   // the party's Contact is no place that is reached from here
-	way     way    // where requests go
-	dialog  *dialog.Dialog
-	media   *media.Session
-	account *account // answers challenges of the party; nil: there is none
+	tag      string // ours
+	secure   bool   // sips
+	terms    media.Terms
+	keysInfo bool // the party has sent a key by INFO
+	natted   bool // the party's Contact is no place that is reached from here
+	way      way  // where requests go
+	dialog   *dialog.Dialog
+	media    *media.Session
+	account  *account // answers challenges of the party; nil: there is none
 
 	allow       allowed
 	userAgent   string
@@ -115,61 +116,119 @@ func (l *Leg) newMedia() error {
 	if l.media != nil {
 		return nil
 	}
-	s, err := l.endpoint.Media.NewSession(media.SessionConfig{Peer: l.way.now().Remote().Addr(), OnDigit: func(digit byte, ms int) {
-		l.tell(call.Pressed{Leg: l, Digit: digit, DurationMS: ms})
-	}})
+	flow := l.way.now()
+	l.terms.Private = isPrivate(flow)
+	if !l.inbound && isBrowser(flow) {
+		l.terms.Browser = true
+	}
+	s, err := l.endpoint.Media.NewSession(media.SessionConfig{Peer: flow.Remote().Addr(), Terms: l.terms})
 	if err != nil {
 		return err
 	}
-	l.media = s
+	l.adopt(s)
 	return nil
 }
 
-// localize turns the other party's description into our own for this leg.
-func (l *Leg) localize(d *sdp.Description) ([]byte, error) {
-	if l.srtp && !isEncrypted(d) {
-		return nil, errPlain
+// adopt takes a media session and listens to what it has to tell.
+func (l *Leg) adopt(s *media.Session) {
+	l.media = s
+	s.OnDigit(func(digit byte, ms int) { l.tell(call.Pressed{Leg: l, Digit: digit, DurationMS: ms}) })
+	s.OnFault(func(err error) { l.post(func() { l.mediaFailed(err) }) })
+}
+
+// mediaFailed ends the leg: its party cannot be heard, or is not who the signalling says (RFC 5763 §6.2).
+func (l *Leg) mediaFailed(err error) {
+	l.endpoint.Log.Warn("sipleg: media", "error", err)
+	if l.phase == ended {
+		return
 	}
+	why := cause.NotAcceptable()
+	switch {
+	case l.phase == connected:
+		l.bye(why.RequestReason())
+	case l.inbound:
+		l.refuse(why)
+	default:
+		l.giveUp(why.RequestReason())
+		l.failed(why, nil)
+		return
+	}
+	l.over(why)
+}
+
+// valueOf is what the terms say that may be nil.
+func valueOf(t *media.Terms) media.Terms {
+	if t == nil {
+		return media.Terms{}
+	}
+	return *t
+}
+
+// isPrivate tells whether what a flow carries is encrypted.
+func isPrivate(f Flow) bool {
+	name := f.String()
+	return strings.HasPrefix(name, "tls ") || strings.HasPrefix(name, "wss ")
+}
+
+// isBrowser tells whether the far end of a flow speaks SIP as browsers do (RFC 7118). What it is offered suits WebRTC; one
+// that does without ICE answers so.
+func isBrowser(f Flow) bool {
+	name := f.String()
+	return strings.HasPrefix(name, "ws ") || strings.HasPrefix(name, "wss ")
+}
+
+// role is which half of offer and answer a description is.
+type role bool
+
+const (
+	offers  role = false
+	answers role = true
+)
+
+// localize turns the other party's description into our own for this leg.
+func (l *Leg) localize(d *sdp.Description, as role) ([]byte, error) {
 	if err := l.newMedia(); err != nil {
 		return nil, err
 	}
-	ours, err := l.media.Localize(d)
+	write := l.media.Offer
+	if as == answers {
+		write = l.media.Answer
+	}
+	ours, err := write(d)
 	if err != nil {
-		return nil, err
+		return nil, refusalOf(err)
 	}
 	return ours.Bytes(), nil
 }
 
 // learn takes a description of the party.
-func (l *Leg) learn(body []byte) (*sdp.Description, error) {
+func (l *Leg) learn(body []byte, as role) (*sdp.Description, error) {
 	d, err := sdp.Parse(body)
 	if err != nil {
 		return nil, err
 	}
-	if l.srtp && !isEncrypted(d) {
-		return nil, errPlain
-	}
 	if err := l.newMedia(); err != nil {
 		return nil, err
 	}
-	if err := l.media.SetRemote(d, l.way.now().Remote().Addr()); err != nil {
-		return nil, err
+	take := l.media.RemoteOffer
+	if as == answers {
+		take = l.media.RemoteAnswer
+	}
+	if err := take(d, l.way.now().Remote().Addr()); err != nil {
+		return nil, refusalOf(err)
 	}
 	l.theirs = append([]byte(nil), body...)
 	return d, nil
 }
 
-// errPlain: a device with srtp: required and a description without encryption.
-var errPlain = &cause.Failure{Cause: cause.NotAcceptable(), Err: errors.New("sipleg: the device takes encrypted media only")}
-
-// isEncrypted tells whether every stream of RTP that is not refused is one of SRTP (RFC 4568, RFC 5764).
-func isEncrypted(d *sdp.Description) bool {
-	for i := range d.Media {
-		if m := &d.Media[i]; m.Port != 0 && m.IsRTP() && !strings.Contains(m.Proto, "SAVP") {
-			return false
+// refusalOf says to the party what is wrong with the media.
+func refusalOf(err error) error {
+	for _, known := range [...]error{media.ErrPlain, media.ErrEncrypted, media.ErrSuite, media.ErrNoCommonCodec} {
+		if errors.Is(err, known) {
+			return &cause.Failure{Cause: cause.NotAcceptable(), Err: err}
 		}
 	}
-	return true
+	return err
 }
 
 // response starts a response that the leg sends, with what every response of a dialog carries.

@@ -1,6 +1,7 @@
 package sipleg
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 	"strconv"
@@ -63,7 +64,7 @@ func (e *Endpoint) dial(i call.Invite) (*Leg, error) {
 	}
 	tag := transaction.NewTag()
 	callID := transaction.NewTag() + transaction.NewTag()
-	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, srtp: i.Target.SRTP, user: i.From.Number,
+	l := &Leg{endpoint: e, id: i.Leg, mailbox: i.Mailbox, device: i.Target.Device, terms: valueOf(i.Target.Terms), user: i.From.Number,
 		key: string(appendKey(nil, []byte(callID), []byte(tag))), tag: tag, secure: target.Scheme == sip.SchemeSIPS}
 	if caller.Credentials != nil {
 		l.account = &account{client: caller.Credentials}
@@ -152,7 +153,7 @@ func (l *Leg) invite() error {
 	l.account.authorize(b, "INVITE", i.Target.URI)
 	b.Add(sip.HUserAgent, l.endpoint.UserAgent)
 	if out.offered {
-		body, err := l.localize(i.Offer)
+		body, err := l.localize(i.Offer, offers)
 		if err != nil {
 			return err
 		}
@@ -228,7 +229,7 @@ func (l *Leg) progress(m *sip.Message) {
 	var early *sdp.Description
 	if body := m.SDP(); body != nil && out.offered {
 		var err error
-		if early, err = l.learn(body); err != nil {
+		if early, err = l.learn(body, answers); err != nil {
 			l.endpoint.Log.Info("sipleg: early description", "error", err)
 			early = nil
 		}
@@ -307,7 +308,7 @@ func (l *Leg) answered(m *sip.Message) {
 	l.follow(nil)
 	var description *sdp.Description
 	if body := m.SDP(); body != nil {
-		if description, err = l.learn(body); err != nil {
+		if description, err = l.learn(body, role(out.offered)); err != nil {
 			// RFC 3261 §13.2.2.4: an answer that cannot be taken: ACK, then BYE.
 			l.endpoint.Log.Info("sipleg: answer refused", "error", err)
 			l.sendACK(nil)
@@ -328,7 +329,7 @@ func (l *Leg) Acknowledge(answer *sdp.Description) {
 	if l.phase != connected {
 		return
 	}
-	body, err := l.localize(answer)
+	body, err := l.localize(answer, answers)
 	if err != nil {
 		l.endpoint.Log.Warn("sipleg: answer", "error", err)
 		l.bye(cause.NotAcceptable().RequestReason())
@@ -426,6 +427,8 @@ func (l *Leg) refused(m *sip.Message) {
 			return
 		}
 		l.failed(causeOf(m, cause.FromSIP(status)), nil)
+	case (status == 488 || status == 606) && l.extend():
+		l.retry(causeOf(m, cause.FromSIP(status)))
 	case status == 503 || status == 408: // RFC 3263 §4.3
 		l.nextTarget(causeOf(m, cause.FromSIP(status)))
 	case status < 400:
@@ -433,6 +436,16 @@ func (l *Leg) refused(m *sip.Message) {
 	default:
 		l.failed(causeOf(m, cause.FromSIP(status)), nil)
 	}
+}
+
+// extend widens the offer by the codecs that need a conversion, when the party has refused the others; false when that makes
+// no difference.
+func (l *Leg) extend() bool {
+	if !l.out.offered || l.media == nil || !l.media.Extend() {
+		return false
+	}
+	body, err := l.localize(l.out.invite.Offer, offers)
+	return err == nil && !bytes.Equal(body, l.ours)
 }
 
 func (l *Leg) retry(last cause.Cause) {

@@ -17,7 +17,7 @@ type state struct {
 	Inbound   bool                `json:"inbound"`
 	User      string              `json:"user"`
 	Device    string              `json:"device"`
-	SRTP      bool                `json:"srtp"`
+	Terms     media.Terms         `json:"terms"`
 	UserAgent string              `json:"userAgent"`
 	Dialog    *dialog.Dialog      `json:"dialog"`
 	Timer     dialog.SessionTimer `json:"timer"`
@@ -45,7 +45,7 @@ func (l *Leg) State() ([]byte, error) {
 		return nil, ErrNotConnected
 	}
 	flow := l.way.now()
-	s := state{Key: l.key, Inbound: l.inbound, User: l.user, Device: l.device, SRTP: l.srtp, UserAgent: l.userAgent, Dialog: l.dialog, Timer: l.timer, Allow: l.allow,
+	s := state{Key: l.key, Inbound: l.inbound, User: l.user, Device: l.device, Terms: l.terms, UserAgent: l.userAgent, Dialog: l.dialog, Timer: l.timer, Allow: l.allow,
 		Flow: flow.String(), Remote: flow.Remote(), NATted: l.natted, Ours: l.ours, Theirs: l.theirs}
 	if l.media != nil {
 		m := l.media.State()
@@ -71,14 +71,15 @@ func (e *Endpoint) RestoreLeg(id string, b []byte, m *call.Mailbox) (call.Leg, e
 	if err != nil {
 		return nil, fmt.Errorf("revive flow %s: %w", s.Flow, err)
 	}
-	l := &Leg{endpoint: e, id: id, mailbox: m, key: s.Key, inbound: s.Inbound, phase: connected, user: s.User, device: s.Device, srtp: s.SRTP,
+	l := &Leg{endpoint: e, id: id, mailbox: m, key: s.Key, inbound: s.Inbound, phase: connected, user: s.User, device: s.Device, terms: s.Terms,
 		userAgent: s.UserAgent, tag: s.Dialog.LocalTag, secure: s.Dialog.Secure, natted: s.NATted, dialog: s.Dialog, timer: s.Timer, allow: s.Allow, ours: s.Ours, theirs: s.Theirs}
 	l.way.set(flow)
 	if s.Media != nil {
-		if l.media, err = e.Media.Restore(*s.Media); err != nil {
+		restored, err := e.Media.Restore(*s.Media)
+		if err != nil {
 			return nil, fmt.Errorf("restore media: %w", err)
 		}
-		l.media.OnDigit(func(digit byte, ms int) { l.tell(call.Pressed{Leg: l, Digit: digit, DurationMS: ms}) })
+		l.adopt(restored)
 	}
 	e.enter(l)
 	l.startTimer()

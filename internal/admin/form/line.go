@@ -39,6 +39,34 @@ type Device struct {
 
 	Transport string `json:"transport,omitempty" enum:"udp,tcp,tls,ws,wss"`
 	SRTP      string `json:"srtp,omitempty" enum:"off,optional,required"`
+	Media     *Media `json:"media,omitempty" doc:"What is particular about the device's media"`
+}
+
+// Media is what is particular about the media of a device.
+type Media struct {
+	Codecs []string `json:"codecs,omitempty" nullable:"false" doc:"Codecs that may be used, the best first: opus, g722, pcma, pcmu ...; none means all"`
+	DTMF   string   `json:"dtmf,omitempty" enum:"auto,rfc4733,info,inband" doc:"How pressed keys are sent and taken"`
+	Keys   string   `json:"keys,omitempty" enum:"sdes,dtls" doc:"How the keys of encryption that is offered come about"`
+	Suites []string `json:"suites,omitempty" nullable:"false" doc:"SRTP protection profiles that may be used, by their names of RFC 4568; none means all"`
+	Waive  []string `json:"waive,omitempty" nullable:"false" enum:"unencrypted_srtp,unencrypted_srtcp,unauthenticated_srtp" doc:"Protections that the device may switch off"`
+}
+
+func ofMedia(m *directory.DeviceMedia) *Media {
+	if m == nil {
+		return nil
+	}
+	return &Media{Codecs: m.Codecs, DTMF: string(m.DTMF), Keys: string(m.Keys), Suites: m.Suites, Waive: m.Waive}
+}
+
+func (f *Media) object() *directory.DeviceMedia {
+	if f == nil {
+		return nil
+	}
+	m := &directory.DeviceMedia{DTMF: directory.DTMF(f.DTMF), Keys: directory.Keys(f.Keys), Suites: f.Suites, Waive: f.Waive}
+	for _, name := range f.Codecs {
+		m.Codecs = append(m.Codecs, strings.ToLower(name))
+	}
+	return m
 }
 
 // OfLine writes a line without the secrets of its devices.
@@ -51,7 +79,7 @@ func OfLine(l *directory.Line, names Names) Line {
 		d := &l.Devices[i]
 		f.Devices = append(f.Devices, Device{
 			Username: d.Username, Auth: string(d.Auth), From: texts(d.From), Address: d.Address,
-			Transport: string(d.Transport), SRTP: string(d.SRTP),
+			Transport: string(d.Transport), SRTP: string(d.SRTP), Media: ofMedia(d.Media),
 		})
 	}
 	return f
@@ -99,7 +127,7 @@ func (f *Line) Object(tenant directory.ID, realm string, before *directory.Line,
 func (f *Device) object(e *errs, prefix, realm string, old *directory.Device) directory.Device {
 	d := directory.Device{
 		Username: f.Username, Auth: directory.Auth(f.Auth), From: e.prefixes(prefix+"from", f.From), Address: f.Address,
-		Transport: directory.Transport(f.Transport), SRTP: directory.SRTP(f.SRTP),
+		Transport: directory.Transport(f.Transport), SRTP: directory.SRTP(f.SRTP), Media: f.Media.object(),
 	}
 	if old != nil {
 		d.ID = old.ID

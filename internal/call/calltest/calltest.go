@@ -93,6 +93,9 @@ func (l *Leg) Acknowledge(d *sdp.Description) { l.note("acknowledge %s", l.given
 // Info implements call.Leg: "info TYPE BODY".
 func (l *Leg) Info(contentType string, body []byte) { l.note("info %s %s", contentType, body) }
 
+// Press implements call.Leg: "press 5 100".
+func (l *Leg) Press(digit byte, ms int) { l.note("press %c %d", digit, ms) }
+
 // Hangup implements call.Leg: "hangup 486 busy".
 func (l *Leg) Hangup(c cause.Cause) {
 	l.note("hangup %d %s", c.SIP, c.Words)

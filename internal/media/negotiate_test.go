@@ -22,7 +22,7 @@ func fill(s *Session, text string) string {
 	return text
 }
 
-func TestLocalize(t *testing.T) {
+func TestDescriptions(t *testing.T) {
 	for _, c := range []struct {
 		name, theirs, ours string // from c= on
 		party              string // its own description, when it has spoken before
@@ -37,11 +37,10 @@ func TestLocalize(t *testing.T) {
 			"c=IN IP4 192.0.2.10\nt=0 0\nm=audio %0 RTP/AVP 0\nm=video 0 RTP/AVP 96\n", ""},
 		{"what is no UDP flow is refused", "c=IN IP4 10.0.0.1\nt=0 0\nm=message 2855 TCP/MSRP *\nm=audio 4000 RTP/AVP 0\n",
 			"c=IN IP4 192.0.2.10\nt=0 0\nm=message 0 TCP/MSRP *\nm=audio %1 RTP/AVP 0\n", ""},
-		{"ICE and bundle go, the rest stays", "c=IN IP4 10.0.0.1\nt=0 0\na=ice-lite\na=ice-ufrag:x\na=group:BUNDLE 0\na=group:LS 0\na=tool:y\n" +
+		{"ICE, bundle and keys go, the rest stays", "c=IN IP4 10.0.0.1\nt=0 0\na=ice-lite\na=ice-ufrag:x\na=group:BUNDLE 0\na=group:LS 0\na=tool:y\n" +
 			"m=audio 4000 RTP/SAVP 0\na=candidate:1 1 UDP 1 10.0.0.1 4000 typ host\na=end-of-candidates\na=ice-pwd:z\na=mid:0\n" +
 			"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\na=fingerprint:sha-256 AA\na=x-unknown:1\na=sendonly\n",
-			"c=IN IP4 192.0.2.10\nt=0 0\na=group:LS 0\na=tool:y\nm=audio %0 RTP/SAVP 0\na=mid:0\n" +
-				"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:abc\na=fingerprint:sha-256 AA\na=x-unknown:1\na=sendonly\n", ""},
+			"c=IN IP4 192.0.2.10\nt=0 0\na=group:LS 0\na=tool:y\nm=audio %0 RTP/AVP 0\na=mid:0\na=x-unknown:1\na=sendonly\n", ""},
 		{"old hold becomes sendonly", "c=IN IP4 0.0.0.0\nt=0 0\nm=audio 4000 RTP/AVP 0\n",
 			"c=IN IP4 192.0.2.10\nt=0 0\nm=audio %0 RTP/AVP 0\na=sendonly\n", ""},
 		{"old hold of a listener becomes inactive", "c=IN IP4 10.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0\nc=IN IP4 0.0.0.0\na=recvonly\n",
@@ -61,13 +60,17 @@ func TestLocalize(t *testing.T) {
 				s := l.session(SessionConfig{Peer: alice})
 				head := "v=0\no=them 5 9 IN IP4 10.0.0.1\ns=call\n"
 				if c.party != "" {
-					if err := s.SetRemote(parse(t, head+c.party), alice); err != nil {
+					if err := s.RemoteOffer(parse(t, head+c.party), alice); err != nil {
 						t.Fatal(err)
 					}
 				}
 				theirs := parse(t, head+c.theirs)
 				before := theirs.String()
-				ours, err := s.Localize(theirs)
+				write := s.Offer
+				if s.asked {
+					write = s.Answer
+				}
+				ours, err := write(theirs)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -88,7 +91,7 @@ func TestLocalize(t *testing.T) {
 
 // RFC 3264 §8: the version grows by one when the description differs from the last one, and stays when not, whatever the
 // other party does with its own.
-func TestLocalizeVersions(t *testing.T) {
+func TestDescriptionVersions(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		l.net.Host(alice)
 		s := l.session(SessionConfig{Peer: alice})
@@ -106,7 +109,7 @@ func TestLocalizeVersions(t *testing.T) {
 			{describeAt(t, at("10.0.0.1:4000"), 4, "sendonly"), false},
 			{describeAt(t, at("10.0.0.1:4000"), 5, "sendrecv"), true},
 		} {
-			ours, err := s.Localize(c.theirs)
+			ours, err := s.Offer(c.theirs)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,17 +131,17 @@ func TestPortsRunOut(t *testing.T) {
 		var open []*Session
 		for range 50 {
 			s := l.session(SessionConfig{Peer: alice})
-			if _, err := s.Localize(describeAt(t, at("10.0.0.1:4000"), 1)); err != nil {
+			if _, err := s.Offer(describeAt(t, at("10.0.0.1:4000"), 1)); err != nil {
 				t.Fatal(err)
 			}
 			open = append(open, s)
 		}
 		s := l.session(SessionConfig{Peer: alice})
-		if _, err := s.Localize(describeAt(t, at("10.0.0.1:4000"), 1)); !errors.Is(err, ErrNoPorts) {
+		if _, err := s.Offer(describeAt(t, at("10.0.0.1:4000"), 1)); !errors.Is(err, ErrNoPorts) {
 			t.Fatalf("the 51st of 50 pairs: %v", err)
 		}
 		open[20].Close()
-		if _, err := s.Localize(describeAt(t, at("10.0.0.1:4000"), 1)); err != nil {
+		if _, err := s.Offer(describeAt(t, at("10.0.0.1:4000"), 1)); err != nil {
 			t.Errorf("a pair was given back: %v", err)
 		}
 	})
@@ -195,13 +198,13 @@ func TestAdvertise(t *testing.T) {
 			return netip.Addr{}
 		}
 		s := l.session(SessionConfig{Peer: alice})
-		ours, err := s.Localize(describeAt(t, at("10.0.0.1:4000"), 1))
+		ours, err := s.Offer(describeAt(t, at("10.0.0.1:4000"), 1))
 		if err != nil || ours.Address(0).Addr() != mallory || ours.Origin.Address != mallory.String() {
 			t.Errorf("%v\n%v", err, ours)
 		}
 		s = l.session(SessionConfig{Peer: bob})
 		l.net.Host(bob)
-		if ours, err = s.Localize(describeAt(t, at("10.0.0.1:4000"), 1)); err != nil || ours.Address(0).Addr() != exchange4 {
+		if ours, err = s.Offer(describeAt(t, at("10.0.0.1:4000"), 1)); err != nil || ours.Address(0).Addr() != exchange4 {
 			t.Errorf("%v\n%v", err, ours)
 		}
 	})
