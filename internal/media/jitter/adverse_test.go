@@ -99,7 +99,7 @@ func TestDrift(t *testing.T) {
 		list := party{pcm: voiced(rng, 8000*30), pt: 8, ppm: tt.ppm, delay: jittery(rng, tt.jitter, 0)}.send(tt.length)
 		highest := time.Duration(0)
 		play(r, list, 7*time.Millisecond, 0, func(_ codec.Frame, now time.Duration) {
-			if now > 10*time.Second {
+			if now > 10*time.Second && now%(16*frameTime) < frameTime {
 				highest = max(highest, r.Stats().Maximum)
 			}
 		})

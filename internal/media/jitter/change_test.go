@@ -136,16 +136,19 @@ func TestComfortNoise(t *testing.T) {
 
 // While a key is pressed there is silence: nothing is lost and nothing concealed.
 func TestTelephoneEvent(t *testing.T) {
-	r := newReceiver(t, 8000)
-	list := party{pcm: tone(8000), pt: 8}.send(3 * time.Second)
-	for i := 50; i < 60; i++ {
-		list[i].packet.PayloadType = 101
-		list[i].packet.Timestamp = list[50].packet.Timestamp
-		list[i].packet.Payload = []byte{5, 10, 0, byte(i)}
-	}
-	play(r, list, 9*time.Millisecond, 0, nil)
-	if s := r.Stats(); s.Lost+s.Late+s.Concealed+s.Restarts > 0 || s.Played != 140 || s.Maximum > 27*time.Millisecond {
-		t.Errorf("%+v", s)
+	for _, length := range []int{3, 10, 17, 40, 150} {
+		r := newReceiver(t, 8000)
+		list := party{pcm: tone(8000), pt: 8}.send(5 * time.Second)
+		for i := 50; i < 50+length; i++ {
+			list[i].packet.PayloadType = 101
+			list[i].packet.Timestamp = list[50].packet.Timestamp
+			list[i].packet.Payload = []byte{5, 10, 0, byte(i)}
+		}
+		play(r, list, 9*time.Millisecond, 0, nil)
+		s := r.Stats()
+		if s.Lost+s.Late+s.Concealed+s.Restarts > 0 || s.Played != uint64(250-length) || s.Highest > 27*time.Millisecond || s.Spread > 0 {
+			t.Errorf("%d packets: %+v", length, s)
+		}
 	}
 }
 

@@ -191,10 +191,12 @@ func (r *Receiver) restart(p *rtp.Packet, arrival time.Duration) (int64, bool) {
 // packet counts as one that came the fastest way.
 func (r *Receiver) mediaTime(p *rtp.Packet, v *voice, arrival time.Duration) time.Duration {
 	a := &r.arrivals
-	clock := v.spec.ClockRate
-	if v.kind == other || clock <= 0 {
-		clock = a.clock // telephone-event has the clock of the speech beside it
+	if v.kind == other {
+		// RFC 4733 §2.5.1.2: "The update packets MUST have the same RTP timestamp value as the initial packet". It says
+		// nothing about how late speech is.
+		return 0
 	}
+	clock := v.spec.ClockRate
 	if clock > 0 && clock == a.clock {
 		ticks := a.ticks + int64(int32(p.Timestamp-a.stamp))
 		at := a.origin + time.Duration(ticks/int64(clock))*time.Second +
