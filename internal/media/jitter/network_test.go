@@ -168,16 +168,22 @@ func seeded(t testing.TB) *rand.Rand {
 func voiced(rng *rand.Rand, n int) codec.Frame {
 	pcm := make(codec.Frame, n)
 	phase, low := 0.0, 0.0
+	var formants [13]float64 // by harmonic
 	for i := range pcm {
 		t := float64(i) / 8000
 		pitch := 120 + 15*math.Sin(2*math.Pi*0.5*t) + 3*math.Sin(2*math.Pi*2.3*t)
 		phase += 2 * math.Pi * pitch / 8000
 		var s float64
-		for h := 1.0; h <= 12; h++ {
-			formant := math.Exp(-math.Pow((h*pitch-600)/500, 2)) + 0.5*math.Exp(-math.Pow((h*pitch-1500)/300, 2))
-			s += formant * math.Sin(h*phase)
+		if i%80 == 0 {
+			for h := range formants {
+				f := float64(h) * pitch
+				formants[h] = math.Exp(-math.Pow((f-600)/500, 2)) + 0.5*math.Exp(-math.Pow((f-1500)/300, 2))
+			}
 		}
 		envelope := max(0, math.Sin(2*math.Pi*2.1*t)) // syllables
+		for h := 1; h < len(formants) && envelope > 0; h++ {
+			s += formants[h] * math.Sin(float64(h)*phase)
+		}
 		low += 0.5 * (rng.NormFloat64() - low)
 		pcm[i] = int16(3000*envelope*s + 20*low)
 	}

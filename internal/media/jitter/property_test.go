@@ -101,10 +101,11 @@ func TestAnyNetwork(t *testing.T) {
 
 func TestNoAllocation(t *testing.T) {
 	rng := seeded(t)
+	pcm := voiced(rng, 8000*30)
 	for name, y := range map[string]party{
-		"clean":  {pcm: voiced(rng, 8000*30), pt: 8},
-		"jitter": {pcm: voiced(rng, 8000*30), pt: 8, delay: jittery(rng, 40*time.Millisecond, 0.02)},
-		"drift":  {pcm: voiced(rng, 8000*30), pt: 8, ppm: 20000},
+		"clean":  {pcm: pcm, pt: 8},
+		"jitter": {pcm: pcm, pt: 8, delay: jittery(rng, 40*time.Millisecond, 0.02)},
+		"drift":  {pcm: pcm, pt: 8, ppm: 20000},
 	} {
 		list := y.send(5 * time.Minute)
 		r := newReceiver(t, 16000)
