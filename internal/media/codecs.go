@@ -22,7 +22,7 @@ func telephoneEvent() payload {
 func (s *Session) offerCodecs(x *section) {
 	list := x.theirCodecs()
 	if x.m.Kind == "audio" {
-		list = s.allowed(list)
+		list = s.withoutEvents(s.allowed(list))
 		if s.extended.Load() || s.terms.Browser || !slices.ContainsFunc(list, isBasic) {
 			list = s.extend(list, x.theirCodecs())
 		}
@@ -79,10 +79,21 @@ func (s *Session) extend(list, theirs []payload) []payload {
 			list = slices.Insert(list, at, numbered[len(list)])
 		}
 	}
-	if !slices.ContainsFunc(list, payload.isEvent) {
+	if s.terms.takesEvents() && !slices.ContainsFunc(list, payload.isEvent) {
 		list = appendFree(list, telephoneEvent())
 	}
 	return list
+}
+
+// takesEvents reports whether keys may go to and come from the party as events.
+func (t *Terms) takesEvents() bool { return t.Digits == DigitsAuto || t.Digits == DigitEvents }
+
+// withoutEvents leaves events out where the terms want keys in another form. The list is the caller's own.
+func (s *Session) withoutEvents(list []payload) []payload {
+	if s.terms.takesEvents() {
+		return list
+	}
+	return slices.DeleteFunc(list, payload.isEvent)
 }
 
 // canDecode reports whether the codec is one that is made here.
@@ -147,6 +158,7 @@ func (s *Session) answerCodecs(x *section) error {
 	if i := slices.IndexFunc(offered, payload.isEvent); i >= 0 && !slices.ContainsFunc(list, payload.isEvent) {
 		list = append(list, offered[i])
 	}
+	list = s.withoutEvents(list)
 	x.replace(list, theirs, from)
 	return nil
 }

@@ -42,6 +42,7 @@ type talker struct {
 	base    uint32 // RTP timestamp at engine time 0, for a clock of 8 kHz
 	playing *Playing
 	list    *[]payload // the party's payloads that voice and event were chosen from
+	ours    *[]payload // and ours
 	voice   voice
 	event   payload
 	keys    []key // waiting to be pressed; the first may be under way
@@ -169,23 +170,28 @@ const framesPerSecond = 50
 
 // choose picks the payload types that the party takes. The caller holds t.mu.
 func (t *talker) choose() {
-	list := t.st.wanted.Load()
+	list, ours := t.st.wanted.Load(), t.st.received.Load()
 	if list == nil {
-		list = t.st.received.Load()
+		list = ours
 	}
-	if list == t.list {
+	if list == t.list && ours == t.ours {
 		return
 	}
 	before := t.voice
-	t.list, t.voice, t.event = list, voice{}, payload{}
+	t.list, t.ours, t.voice, t.event = list, ours, voice{}, payload{}
 	if list == nil {
 		return
 	}
 	for _, p := range *list {
+		// RFC 3264 §6.1: of a stream that goes both ways, the formats of either description are those that its side both
+		// sends and takes.
+		if ours != nil && !slices.ContainsFunc(*ours, p.same) {
+			continue
+		}
 		if t.voice.encoder == nil && p.isSpeech() {
 			t.voice = newVoice(p, int(t.st.ptime.Load()), before)
 		}
-		if p.isEvent() && p.ClockRate == 8000 && t.event.Name == "" && t.st.session.terms.Digits != DigitTones {
+		if p.isEvent() && p.ClockRate == 8000 && t.event.Name == "" {
 			t.event = p
 		}
 	}

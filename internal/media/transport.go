@@ -13,7 +13,7 @@ import (
 )
 
 // maxOfferedSuites bounds the a=crypto lines of an offer: each is some ninety bytes of a datagram.
-const maxOfferedSuites = 4
+const maxOfferedSuites = 5
 
 // keying is what we have said of a stream's encryption. It belongs to the leg's goroutine.
 type keying struct {

@@ -1,0 +1,148 @@
+package media
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"dialtone/internal/codec/catalog"
+	"dialtone/internal/rtp"
+)
+
+// Every pair of codecs connects: those in common are passed on as they are, the others are converted, and the statistics
+// say so.
+func TestEveryPairOfCodecsConnects(t *testing.T) {
+	names := []string{"PCMU", "PCMA", "G722"}
+	if spec, _ := catalog.Find("opus", 48000, 2); spec.NewEncoder != nil {
+		names = append(names, "opus")
+	}
+	for _, a := range names {
+		for _, b := range names {
+			t.Run(a+" calls "+b, func(t *testing.T) {
+				inLab(t, func(t *testing.T, l *lab) {
+					x := l.endpoint(alice, Terms{}, Terms{}, a)
+					y := l.endpoint(bob, Terms{}, Terms{}, b)
+					if err := l.meet(x, y); err != nil {
+						t.Fatal(err)
+					}
+					x.sings(440)
+					y.sings(1000)
+					wait(3 * time.Second)
+					x.hears(1000, 440)
+					y.hears(440, 1000)
+					for _, leg := range []struct {
+						p          *endpoint
+						codec, far string
+					}{{x, a, b}, {y, b, a}} {
+						st := leg.p.x.Stats()[0]
+						want := ""
+						if a != b {
+							want = strings.ToLower(leg.codec) + " -> " + strings.ToLower(leg.far)
+						}
+						if !strings.EqualFold(st.Codec, leg.codec) || st.Transcoded != want || st.Lost != 0 {
+							t.Errorf("%v: %+v, want %q", leg.p.addr, st, want)
+						}
+						if converts := strings.Contains(leg.p.x.String(), "jitter buffer"); converts != (a != b) {
+							t.Errorf("chain %s", leg.p.x)
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// A conversion that starts and ends with the party's choice of codec goes on in one run of numbers.
+func TestOneRunOfNumbersWhoeverIsHeard(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
+		x, y := l.call(a, b, a.describe(), b.describe())
+		a.talk(x.to, 7, 100, 20)
+		wait(100 * time.Millisecond)
+		Unbridge(x.s, y.s)
+		play, err := y.s.Play(&ramp{n: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait(time.Second)
+		play.Stop()
+		// Another party takes a's place.
+		c := l.phone(mallory, 6000)
+		z := &leg{phone: c, s: l.session(SessionConfig{Peer: mallory})}
+		z.says(c.describe(), mallory)
+		z.tell(b.describe())
+		Bridge(z.s, y.s)
+		wait(500 * time.Millisecond)
+		c.talk(z.to, 9, 3000, 20)
+		wait(100 * time.Millisecond)
+		if err := y.s.SendDigit('5', 0); err != nil {
+			t.Fatal(err)
+		}
+		c.talk(z.to, 9, 3020, 20)
+		wait(100 * time.Millisecond)
+		heard, _ := b.heard()
+		var last rtp.Packet
+		events, stamps := 0, map[uint32]bool{}
+		for i, got := range heard {
+			var p rtp.Packet
+			if err := p.Parse(got.Data); err != nil {
+				t.Fatal(err)
+			}
+			if i == 0 {
+				last = p
+				continue
+			}
+			ahead, later := rtp.SequenceDiff(p.Sequence, last.Sequence), rtp.TimestampDiff(p.Timestamp, last.Timestamp)
+			if p.SSRC != 7 || ahead != 1 || later < -1000 || later > 8000 {
+				t.Errorf("packet %d of %d: SSRC %d, sequence +%d, time +%d", i, len(heard), p.SSRC, ahead, later)
+			}
+			if p.PayloadType == 101 {
+				events++
+				stamps[p.Timestamp] = true
+			}
+			last = p
+		}
+		if len(heard) < 20+45+40+4 || events < 4 || len(stamps) != 1 {
+			t.Errorf("%d packets, %d of events with timestamps %v", len(heard), events, stamps)
+		}
+		if got := payloads(heard)[:20]; string(got[0]) != string(packet(7, 100)) {
+			t.Error("the first source was changed")
+		}
+	})
+}
+
+// Keys reach a party that takes no events as tones, and pressed keys are never doubled.
+func TestKeysAreConverted(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		x := l.endpoint(alice, Terms{}, Terms{}, "PCMU")
+		y := l.endpoint(bob, Terms{Digits: DigitTones}, Terms{}, "PCMU")
+		if err := l.meet(x, y); err != nil {
+			t.Fatal(err)
+		}
+		x.s.OnDigit(nil)
+		var pressed []byte
+		x.x.OnDigit(func(digit byte, ms int) {
+			pressed = append(pressed, digit)
+			if Conveys(x.x, y.x) {
+				t.Error("the media is said to carry it")
+			}
+			go func() {
+				if err := y.x.SendDigit(digit, time.Duration(ms)*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+			}()
+		})
+		x.sings(440)
+		y.sings(1000)
+		wait(time.Second)
+		if err := x.s.SendDigit('5', 200*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		wait(2 * time.Second)
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if string(pressed) != "5" || !y.heard.Heard(770) || !y.heard.Heard(1336) || !y.heard.Heard(440) {
+			t.Errorf("pressed %q, heard %v", pressed, y.heard.Hz())
+		}
+	})
+}
