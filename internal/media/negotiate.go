@@ -131,6 +131,8 @@ func (s *Session) rewrite(ours, theirs *sdp.Description, i int, addr netip.Addr,
 	x.foreign = browser != s.speaksToBrowser(x.party)
 	if x.foreign {
 		m.RemoveAttributes(browserOwn[:]...)
+		ours.RemoveAttributes(browserOwn[:]...)
+		m.Attributes = slices.DeleteFunc(m.Attributes, isCongestionControl)
 	}
 	if err := with(s, &x); err != nil {
 		return err
@@ -206,8 +208,11 @@ func (s *Session) localizeControl(m *sdp.Media, x *section) {
 	// RFC 5761 §5.1.1: a party that offered one port for both gets it; a party that did not is never asked for it
 	// again. Only a party that has not spoken yet is offered what the other one offered.
 	mux := m.RTCPMux() || m.IsRTP() && strings.HasPrefix(m.Proto, "UDP/TLS/") // RFC 8834 §4.5
-	if x.party != nil && x.party.RTP.Port() != 0 {
+	switch {
+	case x.party != nil && x.party.RTP.Port() != 0:
 		mux = x.party.Mux
+	case x.foreign:
+		mux = mux && strings.HasPrefix(m.Proto, "UDP/TLS/") // Interop: few telephones know it
 	}
 	switch {
 	case !mux:
@@ -243,6 +248,12 @@ func removeBundle(attributes []sdp.Attribute) []sdp.Attribute {
 	return slices.DeleteFunc(attributes, func(a sdp.Attribute) bool {
 		return a.Name == "group" && strings.HasPrefix(a.Value, "BUNDLE")
 	})
+}
+
+// isCongestionControl reports whether an attribute asks for feedback that needs a header extension which is not passed on
+// (transport-wide congestion control).
+func isCongestionControl(a sdp.Attribute) bool {
+	return a.Name == "rtcp-fb" && strings.HasSuffix(a.Value, " transport-cc")
 }
 
 // removeConnections takes out further c= lines of a section.
