@@ -1,4 +1,4 @@
-// Package interop tests the real binary against programs that other people wrote: SIPp, baresip, tshark. It has tests
+// Package interop tests the real binary against programs that other people wrote: SIPp, baresip, tshark, coturn. It has tests
 // only. Each test starts a server of its own on loopback, with its own data directory and free ports, and ends what it
 // has started by its process id.
 //
@@ -32,7 +32,7 @@ func run(m *testing.M) int {
 		fmt.Println("interop: left out, as DIALTONE_INTEROP says")
 		return 0
 	}
-	for _, program := range []string{"sipp", "baresip", "tshark"} {
+	for _, program := range []string{"sipp", "baresip", "tshark", "turnutils_uclient"} {
 		if _, err := exec.LookPath(program); err != nil {
 			fmt.Printf("interop: %s is not installed: run `make peers`, or set DIALTONE_INTEROP=skip\n", program)
 			return 1

@@ -32,6 +32,7 @@ type setup struct {
 	ports int    // RTP ports; 0 = 400
 	role  string // of the listeners; "" = exchange
 	guard string // the lines of the [guard] section
+	more  string // further sections
 }
 
 // server is one running exchange.
@@ -71,7 +72,8 @@ ports = "%[6]d-%[7]d"
 listen = ["http://%[2]s:%[8]d"]
 [guard]
 %[10]s
-`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard))
+%[11]s
+`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more))
 	x.boot()
 	if s.site != "" {
 		x.apply(s.site)

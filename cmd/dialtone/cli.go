@@ -77,6 +77,7 @@ type commands struct {
 	Status        statusCmd        `cmd:"" group:"Operation" help:"Show how the server is."`
 	Records       recordsCmd       `cmd:"" group:"Operation" help:"Show call records."`
 	Ban           banCmd           `cmd:"" group:"Operation" help:"Sources of SIP messages that are not heard."`
+	TURN          turnCmd          `cmd:"" group:"Operation" name:"turn" help:"The STUN and TURN server for browsers behind firewalls."`
 	Trace         traceCmd         `cmd:"" group:"Operation" help:"Show the ladder of a call."`
 }
 

@@ -65,7 +65,7 @@ type Events interface {
 	Subscribe(s event.Scope) *event.Subscription
 }
 
-// Config is what the API works on. All of it is needed but Metrics and TokenKey.
+// Config is what the API works on. All of it is needed but TURN, Metrics and TokenKey.
 type Config struct {
 	Version   string // of the program
 	Store     Store
@@ -74,6 +74,7 @@ type Config struct {
 	Ladders   Ladders
 	Events    Events
 	Guard     Guard
+	TURN      TURN         // nil: none
 	Metrics   http.Handler // the Prometheus page; nil: none
 	// TokenKey signs bearer tokens: 32 secret bytes that outlive a restart. Without it tokens end with the process.
 	TokenKey []byte
@@ -150,6 +151,7 @@ func (a *api) routes() {
 	a.banRoutes()
 	a.fileRoutes()
 	a.tokenRoutes()
+	a.turnRoutes()
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if allowed := a.methods(r); len(allowed) > 0 {
 			w.Header().Set("Allow", strings.Join(allowed, ", ")) // RFC 9110 §15.5.6

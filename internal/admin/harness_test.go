@@ -51,6 +51,7 @@ type bench struct {
 	bus       *event.Bus
 	live      *fakeLive
 	guard     *guard.Guard
+	turn      *fakeTURN
 	server    *Server
 	socket    *http.Client
 	url       string // of the HTTP listener
@@ -174,6 +175,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.turn = &fakeTURN{at: b.clock.now()}
 	ladders := fakeLadders{"call-1": {{
 		At: b.clock.now(), Kind: "udp", Local: netip.MustParseAddrPort("192.0.2.1:5060"), Remote: netip.MustParseAddrPort("192.0.2.9:5060"),
 		SIPCallID: "x", Message: []byte("OPTIONS sip:a SIP/2.0\r\nCall-ID: x\r\nCSeq: 1 OPTIONS\r\n\r\n"),
@@ -185,7 +187,7 @@ func newBench(t *testing.T) *bench {
 	}
 	b.server, err = NewServer(ServerConfig{
 		Config: Config{
-			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus},
+			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus}, TURN: b.turn,
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dialtone_calls_active 0\n") }),
 			Log:     slog.New(slog.DiscardHandler), Now: b.clock.now,
 		},

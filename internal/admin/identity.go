@@ -42,11 +42,15 @@ const (
 	readCalls                  // calls, registrations, records, ladders, events of a tenant
 	steerCalls                 // of a tenant
 	readAudit                  // of a tenant
+	useMedia                   // be a party of calls
 	runSystem                  // tenants themselves, files, everything of all tenants
 )
 
 // grants tells whether the role has the right, in its own tenant at least.
 func grants(role directory.Role, r right) bool {
+	if r == useMedia {
+		return role != ""
+	}
 	switch role {
 	case directory.RoleOwner:
 		return true
@@ -56,7 +60,7 @@ func grants(role directory.Role, r right) bool {
 		return r == readCalls || r == steerCalls
 	case directory.RoleReader:
 		return r == readObjects
-	default: // agents and users have what is their own, which has no routes yet
+	default: // agents and users have what is their own, which has hardly any routes yet
 		return false
 	}
 }

@@ -91,5 +91,5 @@ type Status struct {
 // StatusListener is one place where the server listens.
 type StatusListener struct {
 	URL  string `json:"url" doc:"Such as udp://[::]:5060"`
-	Role string `json:"role" doc:"exchange, proxy, stateless, redirect or registrar; http for web listeners"`
+	Role string `json:"role" doc:"exchange, proxy, stateless, redirect or registrar; turn; http for web listeners"`
 }

@@ -35,6 +35,7 @@ type Config struct {
 	HTTP  HTTP  `toml:"http"`
 	TLS   TLS   `toml:"tls"`
 	Guard Guard `toml:"guard"`
+	TURN  TURN  `toml:"turn"`
 	H323  H323  `toml:"h323"`
 
 	// source remembers where the keys stood, so that later complaints can name the line.
@@ -130,6 +131,7 @@ func Default() Config {
 		HTTP: HTTP{Listen: []HTTPListener{
 			{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8080), Serve: Services()},
 		}},
+		TURN: TURN{Ports: PortRange{First: 20000, Last: 20999}, Lifetime: Duration{time.Hour}},
 		Guard: Guard{
 			RequestsPerSecond:   50,
 			RegistrationsFailed: 5,

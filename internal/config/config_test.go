@@ -127,6 +127,7 @@ listen = ["0.0.0.0:1720"]
 		}, Burst: 9, FirstBan: second(120), LongestBan: second(3 * 3600), Probes: 4, Sources: 2048,
 			Connections: 5, ConnectionsPerSource: 6, Handshakes: 8, HandshakeTime: second(1), MessageTime: second(2),
 			StrangerTime: second(3), ConnectionTime: second(240), Unsent: 65536},
+		TURN: Default().TURN,
 		H323: H323{Listen: []netip.AddrPort{addr("0.0.0.0:1720")}},
 	}
 	got := c

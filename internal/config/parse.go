@@ -238,6 +238,7 @@ func (c *Config) check() Errors {
 		fault("tls", "certificate and key belong together")
 	}
 	c.Guard.check(fault)
+	c.TURN.check(c.RTP.Ports, fault)
 	slices.SortStableFunc(es, func(a, b Error) int { return a.Line - b.Line })
 	return es
 }

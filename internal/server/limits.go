@@ -1,6 +1,7 @@
 package server
 
 import (
+	"maps"
 	"time"
 
 	"dialtone/internal/call"
@@ -30,7 +31,8 @@ func (s *Server) limits() map[string]float64 {
 		burst = 2 * g.RequestsPerSecond
 	}
 	seconds := func(d config.Duration) float64 { return d.Seconds() }
-	return map[string]float64{
+	out := turnLimits()
+	maps.Copy(out, map[string]float64{
 		"requests_per_second":    float64(g.RequestsPerSecond),
 		"burst":                  float64(burst),
 		"registrations_failed":   float64(g.RegistrationsFailed),
@@ -53,7 +55,8 @@ func (s *Server) limits() map[string]float64 {
 		"header_bytes":           sip.MaxLine,
 		"proxy_lookups":          proxy.MaxLookups,
 		"call_events":            call.MailboxLimit,
-	}
+	})
+	return out
 }
 
 // blocked is what the transport has turned away.
@@ -80,7 +83,7 @@ func (s *Server) readings() []metrics.Reading {
 			return out
 		}
 	}
-	return []metrics.Reading{
+	return append(s.turnReadings(), []metrics.Reading{
 		{Name: "sip_transactions", Help: "SIP transactions that are alive, lingering ones included.",
 			Values: func() map[string]float64 { return one(float64(s.transactions.Len())) }},
 		{Name: "queue_delay_seconds", Help: "How long work waited when it was last looked at.",
@@ -110,5 +113,5 @@ func (s *Server) readings() []metrics.Reading {
 				return map[string]float64{"forwarded": float64(n.Forwarded.Load()), "refused": float64(n.Refused.Load()),
 					"loop": float64(n.Loops.Load()), "dropped": float64(n.Dropped.Load())}
 			}},
-	}
+	}...)
 }

@@ -143,6 +143,7 @@ func (s *Server) listening() []admin.StatusListener {
 		seen[k]++
 		out = append(out, admin.StatusListener{URL: l.Transport + "://" + l.Addr.String(), Role: string(l.Role)})
 	}
+	out = append(out, s.turnListening()...)
 	for _, h := range s.httpListeners() {
 		out = append(out, admin.StatusListener{URL: h.String(), Role: "http"})
 	}

@@ -38,6 +38,9 @@ func (s *Server) Run(ctx context.Context) error {
 		run("next hops", s.hops.Run)
 	}
 	run("SIP", s.transport.Run)
+	if s.turn != nil {
+		run("TURN", s.turn.Run)
+	}
 	if err := s.recover(ctx); err != nil && ctx.Err() == nil {
 		stop(err)
 	}

@@ -34,6 +34,7 @@ import (
 	"dialtone/internal/ingress"
 	"dialtone/internal/location"
 	"dialtone/internal/media"
+	"dialtone/internal/media/turn"
 	"dialtone/internal/metrics"
 	"dialtone/internal/network"
 	"dialtone/internal/nexthop"
@@ -88,6 +89,7 @@ type Server struct {
 	writer       *cdr.Writer
 	recorder     *cdr.Recorder
 	media        *media.Engine
+	turn         *turn.Server // nil where it has no listener
 	guard        *guard.Guard
 	overload     *guard.Overload
 	locations    *location.Table
@@ -131,7 +133,7 @@ func New(ctx context.Context, o Options) (_ *Server, err error) {
 			s.close()
 		}
 	}()
-	for _, build := range []func(context.Context) error{s.openStore, s.openTraffic, s.buildCalls, s.buildSIP, s.buildAdmin} {
+	for _, build := range []func(context.Context) error{s.openStore, s.openTraffic, s.buildCalls, s.buildSIP, s.buildTURN, s.buildAdmin} {
 		if err := build(ctx); err != nil {
 			return nil, err
 		}
@@ -406,7 +408,7 @@ func (s *Server) buildAdmin(context.Context) error {
 	}
 	s.admin, err = admin.NewServer(admin.ServerConfig{
 		Config: admin.Config{
-			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s},
+			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s}, TURN: turns{s},
 			Metrics: s.metrics.Handler(), TokenKey: key, Log: s.log, Now: time.Now,
 		},
 		Data: c.Data, HTTP: c.HTTP.Listen, TLS: secure,

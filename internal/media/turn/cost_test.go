@@ -15,9 +15,9 @@ func TestGateAllocatesNothing(t *testing.T) {
 	binding := append([]byte{0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}, make([]byte, 12)...)
 	data := append([]byte{0x40, 0, 0, 160}, make([]byte, 160)...)
 	p := &packetConn{}
-	var budget throttle
+	var budget gate
 	if n := testing.AllocsPerRun(1000, func() {
-		if !s.admits(binding, from) || !s.admits(data, from) || !s.config.Policy.allows(peer) || !budget.pass(160, 1e9, time.Now()) {
+		if !s.admits(binding, from) || !s.admits(data, from) || !budget.allows(s.config.Policy, peer, time.Now()) || !budget.pass(160, 1e9, time.Now()) {
 			t.Fatal("refused")
 		}
 		_ = p.netAddr(from)

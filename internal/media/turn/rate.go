@@ -52,15 +52,31 @@ func (t *sources) admit(a netip.Addr, now time.Time) bool {
 	return shard.v[h/sourceShards%sourcePlaces].take(1, t.perSecond, t.burst, now)
 }
 
-// throttle is the budget of one direction of an allocation, in bytes.
-type throttle struct {
-	mu sync.Mutex
-	bucket
+// gate is one direction of an allocation: its budget in bytes, and what was found about its last peer.
+type gate struct {
+	mu     sync.Mutex
+	budget bucket
+	peer   netip.AddrPort
+	good   bool
+	until  time.Time
+}
+
+// verdictTime is how long a verdict on a peer is good: to know our own addresses the system has to be asked.
+const verdictTime = 5 * time.Second
+
+// allows reports whether datagrams may go to a peer, or come from it.
+func (g *gate) allows(p Policy, peer netip.AddrPort, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if peer != g.peer || !now.Before(g.until) {
+		g.peer, g.good, g.until = peer, p.allows(peer), now.Add(verdictTime)
+	}
+	return g.good
 }
 
 // pass counts a datagram; half a second's worth may come at once.
-func (t *throttle) pass(n, perSecond int, now time.Time) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.take(float64(n), float64(perSecond), float64(max(perSecond/2, 4096)), now)
+func (g *gate) pass(n, perSecond int, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.budget.take(float64(n), float64(perSecond), float64(max(perSecond/2, 4096)), now)
 }

@@ -102,10 +102,8 @@ func (r *relays) AllocateConn(pion.AllocateConnConfig) (net.Conn, error) {
 
 // AllocatePacketConn implements pion.RelayAddressGenerator.
 func (r *relays) AllocatePacketConn(c pion.AllocateListenerConfig) (net.PacketConn, net.Addr, error) {
-	// RFC 8656 §7.2: EVEN-PORT asks for up to 128 sockets that belong to nobody, and a reserved port is one of those.
-	if c.UserID == "" || c.RequestedPort != 0 {
-		r.s.refuse(reasonCapacity)
-		return nil, nil, errUnsupported
+	if c.UserID == "" {
+		return r.even()
 	}
 	x, client, err := r.admit(c.UserID)
 	if err != nil {
@@ -113,7 +111,7 @@ func (r *relays) AllocatePacketConn(c pion.AllocateListenerConfig) (net.PacketCo
 	}
 	told, err := r.told(client, c.Network == "udp6")
 	if err == nil {
-		err = r.bind(x, c.Network == "udp6")
+		err = r.bind(x, c.Network == "udp6", c.RequestedPort)
 	}
 	if err != nil {
 		r.s.refuse(reasonCapacity)
@@ -165,16 +163,46 @@ func (r *relays) told(client netip.Addr, six bool) (netip.Addr, error) {
 	return a.Unmap(), err
 }
 
-// bind opens the socket of a relay at a port that nobody has.
-func (r *relays) bind(x *relay, six bool) error {
+// even answers Pion's search for an even port (RFC 8656 §7.2, EVEN-PORT), which opens sockets until it likes one: here it
+// gets a port that is free, without a socket. The port above it may be taken by somebody else meanwhile; then the
+// reservation is worth nothing, and its allocation is refused.
+func (r *relays) even() (net.PacketConn, net.Addr, error) {
+	first, n := int(r.s.config.Ports.Min), r.s.limits.ports
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := rand.IntN(n)
+	for i := range n {
+		port := uint16(first + (at+i)%n)
+		if _, used := r.ports[port]; !used && port%2 == 0 {
+			return noSocket{}, &net.UDPAddr{Port: int(port)}, nil
+		}
+	}
+	r.s.refuse(reasonCapacity)
+	return nil, nil, errFull
+}
+
+// noSocket is what Pion closes after it has seen the port.
+type noSocket struct{ net.PacketConn }
+
+// Close does nothing.
+func (noSocket) Close() error { return nil }
+
+// bind opens the socket of a relay at a port that nobody has, or at a wanted one.
+func (r *relays) bind(x *relay, six bool, wanted int) error {
 	host := netip.IPv4Unspecified()
 	if six {
 		host = netip.IPv6Unspecified()
 	}
-	first, n := int(r.s.config.Ports.Min), r.s.limits.allocationsOfPort
-	var err error = errFull
-	at := rand.IntN(n)
-	for tries := 0; tries < bindTries; tries++ {
+	first, n := int(r.s.config.Ports.Min), r.s.limits.ports
+	err := errFull
+	at, tries := rand.IntN(n), bindTries
+	if wanted != 0 {
+		if wanted < first || wanted >= first+n {
+			return errFull
+		}
+		first, n, at, tries = wanted, 1, 0, 1
+	}
+	for range tries {
 		port, ok := r.reserve(first, n, at)
 		if !ok {
 			return errFull
@@ -260,14 +288,14 @@ type relay struct {
 	s       *Server
 	label   string
 	port    uint16
-	in, out throttle
+	in, out gate
 }
 
 // WriteTo sends to a peer, if the policy has nothing against it. A datagram that may not pass is gone, as it would be on
 // any network.
 func (x *relay) WriteTo(b []byte, to net.Addr) (int, error) {
 	peer := addrPort(to)
-	if !x.s.config.Policy.allows(peer) {
+	if !x.out.allows(x.s.config.Policy, peer, time.Now()) {
 		x.s.refuse(reasonPeer)
 		return len(b), nil
 	}
@@ -287,10 +315,11 @@ func (x *relay) ReadFrom(b []byte) (int, net.Addr, error) {
 		if err != nil {
 			return 0, nil, err
 		}
+		now := time.Now()
 		switch {
-		case !x.s.config.Policy.allows(from):
+		case !x.in.allows(x.s.config.Policy, from, now):
 			x.s.refuse(reasonPeer)
-		case !x.in.pass(n, x.s.limits.Bandwidth, time.Now()):
+		case !x.in.pass(n, x.s.limits.Bandwidth, now):
 			x.s.refuse(reasonBandwidth)
 		default:
 			x.s.in.Add(uint64(n))

@@ -6,17 +6,17 @@
 // secret (its caller keeps it), the addresses of this host, or which ports are those of our media: it asks.
 //
 // A relay in the wrong place is an open door into the network behind it. Nothing is relayed to an address that is not
-// globally reachable, nor to this host, but to the ports of our own media; see Policy. TCP relaying (RFC 6062) and
-// reserved ports (EVEN-PORT) are refused.
+// globally reachable, nor to this host, but to the ports of our own media; see Policy. TCP relaying (RFC 6062) is refused.
 //
 // Goroutines: Run starts those of the listeners, one for each stream and one for each allocation, and ends them. All
 // other methods are safe for use by several goroutines. Ordering: datagrams of one client keep their order in each
 // direction.
 //
-// RFCs: 8489 (STUN), 8656 (TURN), 7065 (turn URIs), 7635 is not used; draft-uberti-behave-turn-rest-00 (credentials).
+// RFCs: 8489 (STUN), 8656 (TURN), 7065 (turn URIs); draft-uberti-behave-turn-rest-00 (credentials).
 package turn
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -56,31 +56,30 @@ type Listener struct {
 
 // Limits bound what clients can use up. A value of 0 takes the default.
 type Limits struct {
-	Allocations       int // in all; 1000
-	PerUser           int // allocations of one label; 8
-	Permissions       int // peers, and channels, of one client; 64
-	Bandwidth         int // bytes a second of one allocation in each direction; 1,000,000
-	Requests          int // STUN messages a second of one source; 50
-	Burst             int // the same, at once; 200
-	Streams           int // connections in all; 1024
-	StreamsPerSource  int // connections of one source; 64
-	allocationsOfPort int // what the ports have room for
+	Allocations      int // in all; 1000
+	PerUser          int // allocations of one label; 8
+	Permissions      int // peers, and channels, of one client; 64
+	Bandwidth        int // bytes a second of one allocation in each direction; 1,000,000
+	Requests         int // STUN messages a second of one source; 50
+	Burst            int // the same, at once; 200
+	Streams          int // connections in all; 1024
+	StreamsPerSource int // connections of one source; 64
+	ports            int // of the range
+}
+
+// DefaultLimits are those that hold where nothing is said.
+func DefaultLimits() Limits {
+	return Limits{Allocations: 1000, PerUser: 8, Permissions: 64, Bandwidth: 1e6, Requests: 50, Burst: 200, Streams: 1024, StreamsPerSource: 64}
 }
 
 func (l Limits) withDefaults(ports media.PortRange) Limits {
-	for _, d := range []struct {
-		value *int
-		or    int
-	}{
-		{&l.Allocations, 1000}, {&l.PerUser, 8}, {&l.Permissions, 64}, {&l.Bandwidth, 1e6}, {&l.Requests, 50}, {&l.Burst, 200},
-		{&l.Streams, 1024}, {&l.StreamsPerSource, 64},
-	} {
-		if *d.value == 0 {
-			*d.value = d.or
-		}
-	}
-	l.allocationsOfPort = int(ports.Max) - int(ports.Min) + 1
-	l.Allocations = min(l.Allocations, l.allocationsOfPort)
+	d := DefaultLimits()
+	l.Allocations, l.PerUser = cmp.Or(l.Allocations, d.Allocations), cmp.Or(l.PerUser, d.PerUser)
+	l.Permissions, l.Bandwidth = cmp.Or(l.Permissions, d.Permissions), cmp.Or(l.Bandwidth, d.Bandwidth)
+	l.Requests, l.Burst = cmp.Or(l.Requests, d.Requests), cmp.Or(l.Burst, d.Burst)
+	l.Streams, l.StreamsPerSource = cmp.Or(l.Streams, d.Streams), cmp.Or(l.StreamsPerSource, d.StreamsPerSource)
+	l.ports = int(ports.Max) - int(ports.Min) + 1
+	l.Allocations = min(l.Allocations, l.ports)
 	return l
 }
 

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	pion "github.com/pion/turn/v5"
+
 	"dialtone/internal/network"
 )
 
@@ -416,6 +418,48 @@ func TestConfigIsChecked(t *testing.T) {
 				s.Close()
 				t.Errorf("%s is accepted", name)
 			}
+		}
+	})
+}
+
+// EVEN-PORT gets an even port, without a socket for each one that was looked at, and the reservation the one above.
+func TestEvenPorts(t *testing.T) {
+	inLab(t, nil, func(t *testing.T, l *lab) {
+		r := l.s.relays
+		for range 40 {
+			c, at, err := r.AllocatePacketConn(pion.AllocateListenerConfig{Network: "udp4"})
+			if err != nil || addrPort(at).Port()%2 != 0 {
+				t.Fatalf("%v %v", at, err)
+			}
+			_ = c.Close()
+		}
+		if n := l.s.Stats().Allocations; n != 0 {
+			t.Fatalf("%d sockets are open", n)
+		}
+		client := &net.UDPAddr{IP: browser.AsSlice(), Port: 1}
+		allocate := func(port int) error {
+			if !r.mayAllocate("alice", realm, client) {
+				t.Fatal("quota")
+			}
+			c, at, err := r.AllocatePacketConn(pion.AllocateListenerConfig{Network: "udp4", UserID: "alice", RequestedPort: port})
+			if err == nil {
+				l.relays = append(l.relays, c)
+				if int(addrPort(at).Port()) != port {
+					t.Errorf("port %v", at)
+				}
+			}
+			return err
+		}
+		if err := allocate(20004); err != nil {
+			t.Error(err)
+		}
+		for name, port := range map[string]int{"taken": 20004, "above": 20032, "below": 19999, "ours": rtpFirst} {
+			if err := allocate(port); err == nil {
+				t.Errorf("%s: port %d", name, port)
+			}
+		}
+		if err := allocate(20005); err != nil {
+			t.Error(err)
 		}
 	})
 }
