@@ -27,15 +27,7 @@ func Goertzel(pcm []int16, hz float64) float64 {
 	if len(pcm) == 0 {
 		return Level(0)
 	}
-	k := 2 * math.Cos(2*math.Pi*hz/Rate)
-	var s1, s2 float64
-	for _, x := range pcm {
-		s1, s2 = float64(x)+k*s1-s2, s1
-	}
-	// |X|^2 of a sine of amplitude A is (A n/2)^2, its mean square A^2/2.
-	magnitude := s1*s1 + s2*s2 - k*s1*s2
-	n := float64(len(pcm))
-	return Level(2 * magnitude / (n * n))
+	return Level(sinePower(pcm, hz))
 }
 
 // Found is a tone that was heard.

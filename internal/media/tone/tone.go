@@ -1,6 +1,7 @@
 // Package tone makes the tones of the telephone network and finds tones in what was heard.
 //
-// It owns levels, cadences, the call progress tones of countries as data, and detection by Goertzel and Fourier sums.
+// It owns levels, cadences, the call progress and special information tones of countries as data, the keys of telephones
+// (DTMF) and the tones of fax machines (Fax) both ways, and detection by Goertzel and Fourier sums.
 // It does not packetize, encode or play: it fills and reads linear PCM at 8 kHz. No goroutines; a Generator or Detector
 // belongs to one goroutine at a time. Levels are in dBm0: 0 dBm0 is 3.14 dB below the strongest sine that A-law can
 // carry (G.711 §4).
@@ -20,7 +21,9 @@ const overload = 3.14
 // A Tone is the sum of sines of one level each; without frequencies it is silence.
 type Tone struct {
 	Hz   [2]float64 // 0 for none
-	DBm0 float64    // level of each of the sines
+	DBm0 float64    // level of each of the sines, without its modulation
+	// By is the frequency in Hz with which the amplitude goes up and down by the share Depth; 0 is not at all.
+	By, Depth float64
 }
 
 // A Burst is a tone for a while. Duration 0 is for ever.
@@ -52,6 +55,7 @@ type Generator struct {
 	burst   int
 	left    int // samples of the burst that are still to come; -1 for ever
 	osc     [2]oscillator
+	by      oscillator
 }
 
 // oscillator is a sine by rotation of a vector: cheap, and exact for hours when put back on the circle now and then.
@@ -87,6 +91,11 @@ func (g *Generator) enter(i int) {
 			g.osc[k] = oscillator{amplitude: Amplitude(b.Tone.DBm0), re: 1, cos: cos, sin: sin}
 		}
 	}
+	g.by = oscillator{}
+	if b.Tone.By > 0 {
+		sin, cos := math.Sincos(2 * math.Pi * b.Tone.By / Rate)
+		g.by = oscillator{amplitude: b.Tone.Depth, re: 1, cos: cos, sin: sin}
+	}
 }
 
 // Read fills pcm with the next samples.
@@ -102,11 +111,12 @@ func (g *Generator) Read(pcm []int16) {
 		if g.left > 0 {
 			g.left--
 		}
-		s := g.osc[0].next() + g.osc[1].next()
+		s := (g.osc[0].next() + g.osc[1].next()) * (1 + g.by.next())
 		pcm[i] = int16(max(-32768, min(32767, math.Round(s))))
 	}
 	g.osc[0].normalize()
 	g.osc[1].normalize()
+	g.by.normalize()
 }
 
 func (o *oscillator) next() float64 {
