@@ -144,8 +144,8 @@ func (d *DTMF) look() (v view) {
 // peak is the frequency of a group that stands out, counted from 0; -1: none does. Q.24: it may be 1.5 % off.
 func (d *DTMF) peak(group int) (at int, power float64) {
 	var next float64
-	for i := range 4 {
-		p := goertzel(d.buffer[:], d.k[group+i][1])
+	powers := goertzels(&d.buffer, [4]float64{d.k[group][1], d.k[group+1][1], d.k[group+2][1], d.k[group+3][1]})
+	for i, p := range powers {
 		if p > power {
 			at, power, next = i, p, power
 		} else {
@@ -156,6 +156,21 @@ func (d *DTMF) peak(group int) (at int, power float64) {
 		return -1, 0
 	}
 	return at, max(power, goertzel(d.buffer[:], d.k[group+at][0]), goertzel(d.buffer[:], d.k[group+at][2]))
+}
+
+// goertzels is goertzel for four frequencies side by side, which a processor does in little more time than one.
+func goertzels(pcm *[keyBlock]int16, k [4]float64) (powers [4]float64) {
+	var a1, a2, b1, b2, c1, c2, d1, d2 float64
+	for _, s := range pcm {
+		x := float64(s)
+		a1, a2 = x+k[0]*a1-a2, a1
+		b1, b2 = x+k[1]*b1-b2, b1
+		c1, c2 = x+k[2]*c1-c2, c1
+		d1, d2 = x+k[3]*d1-d2, d1
+	}
+	const scale = 2.0 / (keyBlock * keyBlock)
+	return [4]float64{scale * (a1*a1 + a2*a2 - k[0]*a1*a2), scale * (b1*b1 + b2*b2 - k[1]*b1*b2),
+		scale * (c1*c1 + c2*c2 - k[2]*c1*c2), scale * (d1*d1 + d2*d2 - k[3]*d1*d2)}
 }
 
 // judge takes what one look has found.

@@ -45,7 +45,7 @@ func keyed(keys string, row, column, off float64, on, pause time.Duration) []int
 }
 
 func TestAllKeys(t *testing.T) {
-	for _, level := range []float64{-3, -10, -20, -30} {
+	for _, level := range []float64{-3, -15, -30} {
 		for _, twist := range []float64{-6, 0, 6} {
 			for _, off := range []float64{-0.015, 0, 0.015} {
 				for _, on := range []time.Duration{40 * ms, 65 * ms, 200 * ms} {
@@ -129,7 +129,7 @@ func TestNothingElseIsAKey(t *testing.T) {
 			sounds[code+" "+name] = play(c, 12*time.Second)
 		}
 	}
-	for seed := range uint64(10) {
+	for seed := range uint64(5) {
 		sounds[fmt.Sprintf("speech %d", seed)] = speech(seed, 30*time.Second)
 	}
 	for name, pcm := range sounds {
@@ -138,13 +138,13 @@ func TestNothingElseIsAKey(t *testing.T) {
 		}
 	}
 	talkedOff := 0
-	for seed := range uint64(10) {
+	for seed := range uint64(5) {
 		keys, _ := pressed(music(seed, 30*time.Second))
 		talkedOff += len(keys)
 	}
-	t.Logf("five minutes of music has %d keys", talkedOff)
+	t.Logf("two minutes and a half of music has %d keys", talkedOff)
 	if talkedOff > 1 {
-		t.Errorf("five minutes of music has %d keys", talkedOff)
+		t.Errorf("two minutes and a half of music has %d keys", talkedOff)
 	}
 }
 

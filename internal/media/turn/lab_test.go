@@ -2,6 +2,12 @@ package turn
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
 	"net"
 	"net/netip"
 	"strings"
@@ -116,9 +122,20 @@ func (l *lab) dial(kind Transport, c Credentials) *pion.Client {
 		}
 		conn = udpPipe{newPacketConn(u, 4)}
 	} else {
+		if kind == TLS {
+			server = netip.AddrPortFrom(ourselves, 5349)
+		}
 		s, err := l.client.Dial(l.t.Context(), server)
 		if err != nil {
 			l.t.Fatal(err)
+		}
+		if kind == TLS {
+			c := tls.Client(s, &tls.Config{InsecureSkipVerify: true}) // the certificate of the test names nobody
+			// Now: of two goroutines one would wait for the other on a lock, and virtual time for both.
+			if err := c.HandshakeContext(l.t.Context()); err != nil {
+				l.t.Fatal(err)
+			}
+			s = c
 		}
 		conn = pion.NewSTUNConn(s)
 	}
@@ -142,6 +159,24 @@ func (l *lab) allocate(c *pion.Client) (net.PacketConn, error) {
 		l.relays = append(l.relays, relay)
 	}
 	return relay, err
+}
+
+// secure adds a TLS listener.
+func secure(t *testing.T) func(*Config) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *Config) {
+		c.Listeners = append(c.Listeners, Listener{Transport: TLS, Addr: netip.MustParseAddrPort("0.0.0.0:5349"),
+			TLS: &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}})
+	}
 }
 
 // good are credentials that hold.

@@ -147,3 +147,26 @@ func FuzzFrame(f *testing.F) {
 		frameLength(append([]byte{}, append(text, 0, 0, 0, 0)...))
 	})
 }
+
+// A handshake that does not come, or fails, ends the connection: Pion itself would keep it.
+func TestHandshakesThatFail(t *testing.T) {
+	inLab(t, secure(t), func(t *testing.T, l *lab) {
+		for name, text := range map[string]string{"silence": "", "no TLS": "\x00\x01\x00\x00\x21\x12\xa4\x42............", "half a hello": "\x16\x03\x01\x02\x00"} {
+			c, err := l.client.Dial(t.Context(), netip.AddrPortFrom(ourselves, 5349))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Write([]byte(text)); err != nil {
+				t.Fatal(err)
+			}
+			if !isClosed(c, strangerTime+6*time.Second) {
+				t.Errorf("%s: the connection lives on", name)
+			}
+			_ = c.Close()
+		}
+		wait(time.Second)
+		if n := l.s.Stats().Streams; n != 0 {
+			t.Errorf("%d streams", n)
+		}
+	})
+}

@@ -15,8 +15,8 @@ import (
 // A browser talks with a port of our media through the server, over both transports, and on channels after the first
 // datagrams.
 func TestRelayToOurMedia(t *testing.T) {
-	for _, kind := range []Transport{UDP, TCP} {
-		inLab(t, nil, func(t *testing.T, l *lab) {
+	for _, kind := range []Transport{UDP, TCP, TLS} {
+		inLab(t, secure(t), func(t *testing.T, l *lab) {
 			rtp := l.socket(l.host, netip.AddrPortFrom(ourselves, rtpFirst))
 			c := l.dial(kind, l.good())
 			mapped, err := c.SendBindingRequest()
@@ -387,8 +387,9 @@ func TestBindingsAreRated(t *testing.T) {
 }
 
 func TestURLs(t *testing.T) {
-	inLab(t, nil, func(t *testing.T, l *lab) {
-		want := []string{"stun:pbx.example:3478", "turn:pbx.example:3478?transport=udp", "turn:pbx.example:3478?transport=tcp"}
+	inLab(t, secure(t), func(t *testing.T, l *lab) {
+		want := []string{"stun:pbx.example:3478", "turn:pbx.example:3478?transport=udp", "turn:pbx.example:3478?transport=tcp",
+			"turns:pbx.example:5349?transport=tcp"}
 		if got := l.s.URLs("pbx.example"); !slices.Equal(got, want) {
 			t.Errorf("%v", got)
 		}
