@@ -13,6 +13,8 @@ import (
 
 const (
 	refreshEvery = 10 * time.Second // how far the recovered end of a call may be off
+	freshFor     = 2 * refreshEvery // a call is written down once more when its handshakes are over
+	anewEvery    = 5 * time.Minute  // and then as often as rollover counters of its media need it (RFC 3711 §3.3.1)
 	askTimeout   = time.Second      // for the answers of calls that do not look into their mailbox
 )
 
@@ -22,6 +24,8 @@ type Recorder struct {
 	Writer *Writer
 	// KeepState writes down with each row what taking the call up again needs (call.CallNegotiated.State).
 	KeepState bool
+	// Seal encrypts what is written down of a call: keys of its media are in it. nil writes it as it is.
+	Seal func(callID string, state []byte) []byte
 	// TenantName is the name to print for a tenant; "" or a nil function prints its identifier. It must not block.
 	TenantName func(directory.ID) string
 	Log        *slog.Logger // nil = slog.Default()
@@ -53,6 +57,9 @@ func (r *Recorder) Observe(n call.Notice) {
 }
 
 func (r *Recorder) journal(record *call.Record, state []byte) {
+	if len(state) > 0 && r.Seal != nil {
+		state = r.Seal(record.ID, state)
+	}
 	r.Writer.Answered(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
 }
 
@@ -75,12 +82,34 @@ func (r *Recorder) facts(record *call.Record) Facts {
 func (r *Recorder) Run(ctx context.Context, calls *call.Registry) error {
 	t := time.NewTicker(refreshEvery)
 	defer t.Stop()
+	anew := time.Now()
 	for {
 		select {
-		case <-t.C:
+		case now := <-t.C:
 			r.Writer.Refresh(running(calls))
+			if all := now.Sub(anew) >= anewEvery; r.KeepState {
+				if all {
+					anew = now
+				}
+				r.rewrite(ctx, calls, now, all)
+			}
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// rewrite writes down the state of calls as it is now: of those that were just answered, or of all.
+func (r *Recorder) rewrite(ctx context.Context, calls *call.Registry, now time.Time, all bool) {
+	ctx, cancel := context.WithTimeout(ctx, refreshEvery/2)
+	defer cancel()
+	for _, record := range calls.Records() {
+		c, live := calls.Call(record.ID)
+		if !live || !record.IsAnswered() || !all && now.Sub(record.Answer) > freshFor {
+			continue
+		}
+		if state, err := c.Snapshot(ctx); err == nil {
+			r.journal(record, state)
 		}
 	}
 }

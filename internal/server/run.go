@@ -88,6 +88,19 @@ func (s *Server) drain() {
 	}
 }
 
+// sealState encrypts the state of a call for the journal.
+func (s *Server) sealState(callID string, state []byte) []byte {
+	return s.keys.Seal(statePlace(callID), state)
+}
+
+// openState undoes sealState.
+func (s *Server) openState(callID string, sealed []byte) ([]byte, error) {
+	return s.keys.Open(statePlace(callID), sealed)
+}
+
+// statePlace binds a sealed state to its call.
+func statePlace(callID string) []byte { return []byte("journal/" + callID) }
+
 // recover looks after the calls that a crash has cut: they are taken up again when the static file says so, else their
 // records are written.
 func (s *Server) recover(ctx context.Context) error {
@@ -106,12 +119,15 @@ func (s *Server) recover(ctx context.Context) error {
 	cut := rows[:0]
 	for _, r := range rows {
 		if s.options.Config.SIP.Resume && len(r.State) > 0 {
-			if _, err := s.exchange.Restore(r.State, s.endpoint); err == nil {
+			state, err := s.openState(r.CallID, r.State)
+			if err == nil {
+				_, err = s.exchange.Restore(state, s.endpoint)
+			}
+			if err == nil {
 				s.log.Info("call taken up again", "call", r.CallID)
 				continue
-			} else {
-				s.log.Warn("call cannot be taken up again", "call", r.CallID, "error", err)
 			}
+			s.log.Warn("call cannot be taken up again", "call", r.CallID, "error", err)
 		}
 		cut = append(cut, r)
 	}

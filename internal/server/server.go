@@ -82,6 +82,7 @@ type Server struct {
 	started      time.Time
 	store        *relational.Store
 	bindings     *bindinglog.Log
+	keys         *seal.Keyring
 	directory    *directory.Directory
 	bus          *event.Bus
 	ring         *trace.Ring
@@ -151,6 +152,7 @@ func (s *Server) openStore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("keys: %w", err)
 	}
+	s.keys = keys
 	s.directory = directory.New()
 	s.bus = event.NewBus(event.Config{})
 	s.onClose(func() error { s.bus.Close(); return nil })
@@ -248,7 +250,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 		Transactions: s.transactions, Router: router{s}, Media: s.media, Log: s.log, UserAgent: userAgent,
 		Timer: dialog.TimerPolicy{Expires: c.SIP.SessionExpires.Duration},
 	})
-	s.recorder = &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, TenantName: func(id directory.ID) string {
+	s.recorder = &cdr.Recorder{Writer: s.writer, Log: s.log, KeepState: c.SIP.Resume, Seal: s.sealState, TenantName: func(id directory.ID) string {
 		if t := s.directory.Snapshot().Tenant(id); t != nil {
 			return t.Name
 		}
