@@ -10,6 +10,7 @@ import (
 
 	"dialtone/internal/codec"
 	"dialtone/internal/media/jitter"
+	"dialtone/internal/media/tone"
 	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 )
@@ -174,7 +175,7 @@ func (b *bridge) start() bool {
 		}
 		b.receiver = receiver
 	}
-	playing, err := t.play(&heard{b.receiver, b.from.session.engine})
+	playing, err := t.play(&heard{receiver: b.receiver, st: b.from})
 	if err != nil {
 		return false
 	}
@@ -227,10 +228,13 @@ func (st *Stream) receiver(rate int) (*jitter.Receiver, error) {
 	}})
 }
 
-// heard is a party's voice as a Source.
+// heard is a party's voice as a Source. A fax that begins to speak freezes the jitter buffer: modems bear no change of the
+// delay and nothing that is made up.
 type heard struct {
 	receiver *jitter.Receiver
-	engine   *Engine
+	st       *Stream
+	fax      tone.Fax
+	found    bool
 }
 
 // Rate implements Rated.
@@ -238,7 +242,15 @@ func (h *heard) Rate() int { return h.receiver.Rate() }
 
 // ReadFrame implements Source.
 func (h *heard) ReadFrame(frame codec.Frame) error {
-	h.receiver.ReadFrame(frame, time.Duration(h.engine.now()))
+	h.receiver.ReadFrame(frame, time.Duration(h.st.session.engine.now()))
+	if h.found || h.receiver.Rate() != codec.Rate {
+		return nil
+	}
+	if kind := h.fax.Write(frame); kind != tone.None {
+		h.found = true
+		h.receiver.Freeze(true)
+		h.st.fax.Store(int32(kind))
+	}
 	return nil
 }
 
@@ -323,6 +335,10 @@ func Conveys(from, to *Session) bool {
 		return false
 	}
 	a, b := from.Audio(), to.Audio()
+	if a != nil && a.ears.Load() != nil {
+		// They are in the voice, which passes; who takes them in another form is told in that.
+		return to.terms.Digits != DigitInfo && !to.TakesEvents()
+	}
 	return a != nil && b != nil && a.passesEvents(b)
 }
 

@@ -2,11 +2,13 @@ package media
 
 import (
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"dialtone/internal/codec/catalog"
 	"dialtone/internal/rtp"
+	"dialtone/internal/sdp"
 )
 
 // Every pair of codecs connects: those in common are passed on as they are, the others are converted, and the statistics
@@ -143,6 +145,78 @@ func TestKeysAreConverted(t *testing.T) {
 		defer y.mu.Unlock()
 		if string(pressed) != "5" || !y.heard.Heard(770) || !y.heard.Heard(1336) || !y.heard.Heard(440) {
 			t.Errorf("pressed %q, heard %v", pressed, y.heard.Hz())
+		}
+	})
+}
+
+// Keys that a party presses as tones are heard once each, here and by the other party, whom they reach in the voice.
+func TestTonesAreHeardOnce(t *testing.T) {
+	const keys = "1590*#"
+	inLab(t, func(t *testing.T, l *lab) {
+		x := l.endpoint(alice, Terms{Digits: DigitTones}, Terms{}, "PCMA")
+		y := l.endpoint(bob, Terms{}, Terms{}, "PCMA")
+		if err := l.meet(x, y); err != nil {
+			t.Fatal(err)
+		}
+		var mu sync.Mutex
+		var pressed []byte
+		x.x.OnDigit(func(digit byte, ms int) {
+			mu.Lock()
+			pressed = append(pressed, digit)
+			mu.Unlock()
+			if ms < 60 || ms > 200 || !Conveys(x.x, y.x) {
+				t.Errorf("%c lasted %d ms, conveyed %v", digit, ms, Conveys(x.x, y.x))
+			}
+		})
+		for i := range len(keys) {
+			if err := x.s.SendDigit(keys[i], 120*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wait(4 * time.Second)
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if string(pressed) != keys || string(y.digits) != keys {
+			t.Errorf("heard %q, told %q, want %q", pressed, y.digits, keys)
+		}
+	})
+}
+
+// RFC 3264 §8.3.3, T.38 Annex D: a voice stream becomes a fax stream by a re-INVITE, and its packets pass as they are.
+func TestFaxTakesTheVoicesPlace(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
+		x, y := l.call(a, b, a.describe(), b.describe())
+		a.talk(x.to, 1, 1, 3)
+		b.talk(y.to, 2, 1, 3)
+		wait(100 * time.Millisecond)
+		a.heard()
+		b.heard()
+		fax := func(p *phone) *sdp.Description {
+			return parse(t, "v=0\no=phone 77 2 IN IP4 "+p.host.Addr().String()+"\ns=-\nc=IN IP4 "+p.host.Addr().String()+
+				"\nt=0 0\nm=image "+p.number()+" udptl t38\na=T38FaxVersion:0\na=T38FaxRateManagement:transferredTCF\na=T38FaxUdpEC:t38UDPRedundancy\n")
+		}
+		x.says(fax(a), alice)
+		y.tell(fax(a))
+		if m := y.told.Media[0]; m.Kind != "image" || m.Proto != "udptl" || m.Port != int(y.s.Streams()[0].local().Port()) || len(m.Attributes) != 3 {
+			t.Errorf("b is told\n%s", y.told)
+		}
+		y.says(fax(b), bob)
+		x.tell(fax(b))
+		datagram := []byte{0, 1, 1, 0xc0, 0, 0}
+		a.send(datagram, x.to)
+		b.send(append(datagram, 1), y.to)
+		a.send([]byte{0, 2, 1, 0xc0, 0, 0}, x.to)
+		wait(100 * time.Millisecond)
+		toA, _ := a.heard()
+		toB, _ := b.heard()
+		if len(toA) != 1 || len(toB) != 2 || string(toB[0].Data) != string(datagram) {
+			t.Errorf("%d and %d datagrams arrived, %v", len(toA), len(toB), payloads(toB))
+		}
+		// A leg that must be encrypted sends no fax in clear.
+		z := l.session(SessionConfig{Peer: alice, Terms: Terms{Protection: Required}})
+		if err := z.RemoteOffer(fax(a), alice); err != ErrPlain {
+			t.Errorf("fax in clear: %v", err)
 		}
 	})
 }

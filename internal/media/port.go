@@ -125,6 +125,9 @@ func (p *port) forward(st *Stream, kept []network.Packet, bytes int, now int64) 
 	p.last.Store(now)
 	st.packetsIn.Add(uint64(len(kept)))
 	st.bytesIn.Add(uint64(bytes))
+	if ear := st.ears.Load(); ear != nil {
+		ear.hear(kept)
+	}
 	if c := st.chain.Load(); c != nil {
 		c.pass(kept)
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dialtone/internal/media/tone"
 	"dialtone/internal/quality"
 )
 
@@ -31,6 +32,7 @@ type StreamStats struct {
 	Foreign     uint64         `json:"foreign"`     // dropped: not the party's
 	Unauthentic uint64         `json:"unauthentic"` // dropped: encrypted with another key, altered or replayed
 	Transcoded  string         `json:"transcoded"`  // what the party's voice is converted to, "opus -> PCMA"; "" it is passed as it is
+	Fax         string         `json:"fax"`         // "CNG", "CED", "ANSam": a fax machine was heard; "" not
 	LastMedia   time.Time      `json:"last_media"`
 }
 
@@ -96,6 +98,9 @@ func (st *Stream) stats() StreamStats {
 		x.Transcoded = *what
 	}
 	x.Bursts = burst.Bursts
+	if kind := tone.Kind(st.fax.Load()); kind != tone.None {
+		x.Fax = kind.String()
+	}
 	if c := st.carrier().rtp.cipher.Load(); c != nil {
 		x.Suite = c.suite.Name
 	}

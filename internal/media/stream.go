@@ -35,6 +35,8 @@ type Stream struct {
 	in       inbound // guarded by the lock of the RTP port that carries the stream
 	feedback feedback
 	watch    watch
+	ears     keyEars
+	fax      atomic.Int32 // tone.Kind that was found in the party's voice
 	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
 	converted atomic.Pointer[string]
 
@@ -196,6 +198,7 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	st.mute.Store(d.mutes())
 	st.ptime.Store(int32(d.PTime))
 	st.wanted.Store(&d.Payloads)
+	st.listenForKeys()
 	if st.base.Load() != nil {
 		return // the ports follow the stream that carries this one
 	}

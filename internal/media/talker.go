@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -342,16 +341,14 @@ func (t *talker) sound(k *key, tick int64, s *scratch) bool {
 	}
 	if k.tone == nil {
 		letter := rtp.Key(k.code)
-		k.tone = tone.NewGenerator(keyCadence(letter))
+		k.tone = tone.NewGenerator(tone.Key(letter, max(k.length, leastTone*time.Millisecond), keyPause*time.Millisecond))
 		t.sounding.Store(true)
 	}
 	elapsed := tick - k.from
 	frame := s.frame[:frameSamples]
 	switch length := max(k.length.Milliseconds(), leastTone); {
-	case elapsed < length:
-		k.tone.Read(frame)
 	case elapsed < length+keyPause:
-		clear(frame)
+		k.tone.Read(frame)
 	default:
 		t.keys = slices.Delete(t.keys, 0, 1)
 		t.sounding.Store(false)
@@ -370,12 +367,4 @@ const leastTone = 80
 func (st *Stream) isSounding() bool {
 	t := st.talker.Load()
 	return t != nil && t.sounding.Load()
-}
-
-// keyCadence is the tone of a key (ITU-T Q.23).
-func keyCadence(key byte) tone.Cadence {
-	const keys = "123A456B789C*0#D"
-	rows, columns := [...]float64{697, 770, 852, 941}, [...]float64{1209, 1336, 1477, 1633}
-	i := max(strings.IndexByte(keys, key), 0)
-	return tone.Cadence{{Tone: tone.Tone{Hz: [2]float64{rows[i/4], columns[i%4]}, DBm0: -10}}}
 }

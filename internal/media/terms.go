@@ -102,8 +102,8 @@ func (d *destination) encryption() encryption {
 func (t *Terms) admits(d *description) error {
 	for i := range d.Media {
 		m := &d.Media[i]
-		if m.RTP.Port() == 0 || !m.IsRTP {
-			continue
+		if m.RTP.Port() == 0 || !m.IsRTP && m.Kind != "image" {
+			continue // a fax is as secret as a voice; it may be sent through the voice
 		}
 		switch e := m.encryption(); {
 		case e == plain && t.Protection == Required:
