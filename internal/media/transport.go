@@ -192,7 +192,8 @@ func (s *Session) addICE(m *sdp.Media, st *Stream, party *destination) error {
 	if err != nil {
 		return err
 	}
-	agent := sdp.ICE{Ufrag: ours.Ufrag, Pwd: ours.Pwd, Ended: true, Candidates: ice.Candidates(s.candidates(owner.local().Port()), 1)}
+	// RFC 8838 §4.1.1: who may trickle to us says so; what is trickled changes nothing for an agent that only answers checks.
+	agent := sdp.ICE{Ufrag: ours.Ufrag, Pwd: ours.Pwd, Options: []string{"trickle"}, Ended: true, Candidates: ice.Candidates(s.candidates(owner.local().Port()), 1)}
 	m.Attributes = append(m.Attributes, agent.Attributes()...)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"dialtone/internal/call"
 	"dialtone/internal/media"
 	"dialtone/internal/rtp"
+	"dialtone/internal/sdp"
 	"dialtone/internal/sip"
 )
 
@@ -43,6 +44,9 @@ func (l *Leg) Press(digit byte, ms int) {
 
 // informed takes the body of an INFO.
 func (l *Leg) informed(m *sip.Message) {
+	if kind, _, _ := bytes.Cut(m.ContentType(), []byte(";")); sip.EqualFold(bytes.TrimSpace(kind), sdp.FragmentType) {
+		return // RFC 8840: the party's candidates are between it and us, and it is the one that checks
+	}
 	digit, ms, ok := parseKey(m.ContentType(), m.Body())
 	if !ok {
 		l.tell(call.Informed{Leg: l, ContentType: string(m.ContentType()), Body: m.Body()})
