@@ -108,6 +108,11 @@ func (b *bridge) WriteControl(ps []network.Packet) {
 		return
 	}
 	for i := range ps {
+		if !b.to.feedbackTaken.Load() && asksForPicture(ps[i].Data) {
+			if tell := b.from.session.onPicture.Load(); tell != nil {
+				(*tell)()
+			}
+		}
 		b.translate(ps[i].Data)
 	}
 	b.to.passedReports(ps)
@@ -326,6 +331,9 @@ func (st *Stream) join(far *Stream) {
 	}
 	far.feeder.Store(st)
 	st.Connect(b)
+	if st.Kind() == "video" && st.isRTP.Load() {
+		st.requestPicture() // whoever sees the party from now on has nothing to begin with
+	}
 }
 
 // Conveys reports whether the keys that from's party presses reach to's party with its media: as events that both take,

@@ -342,3 +342,55 @@ func TestICERestart(t *testing.T) {
 		}
 	})
 }
+
+// Who sees a party anew asks it for a whole picture; requests pass by RTCP, or are told to the leg where the other party
+// takes none.
+func TestPicturesAreAskedFor(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		video := func(p *phone, feedback string) *sdp.Description {
+			return parse(t, "v=0\no=phone 77 1 IN IP4 "+p.host.Addr().String()+"\ns=-\nc=IN IP4 "+p.host.Addr().String()+
+				"\nt=0 0\nm=video "+p.number()+" RTP/AVP 96\na=rtpmap:96 VP8/90000\n"+feedback)
+		}
+		const pli = "a=rtcp-fb:96 nack pli\n"
+		a, b, c := l.phone(alice, 4000), l.phone(bob, 5000), l.phone(mallory, 6000)
+		x, y := l.call(a, b, video(a, pli), video(b, ""))
+		a.talk(x.to, 7, 1, 5)
+		b.talk(y.to, 8, 1, 5)
+		a.heard()
+		b.heard()
+		asked := 0
+		x.s.OnPicture(func() { asked++ })
+		y.s.OnPicture(func() { t.Error("b's request cannot be passed on") })
+		if x.s.RequestPicture() != true || y.s.RequestPicture() != false {
+			t.Error("asked the one that does not take it")
+		}
+		wait(100 * time.Millisecond)
+		if _, control := a.heard(); len(control) != 1 || !asksForPicture(control[0].Data) || rtp.CheckControl(control[0].Data) != nil {
+			t.Errorf("a was sent %v", payloads(control))
+		}
+		request := func(ssrc, media uint32) []byte {
+			r := rtp.Report{SSRC: ssrc}
+			return rtp.PictureLossIndication(ssrc, media).Append(rtp.AppendCNAME(r.Append(nil), ssrc, "x"))
+		}
+		if err := a.rtcp.WriteTo(request(7, 8), above(x.to)); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.rtcp.WriteTo(request(8, 7), above(y.to)); err != nil {
+			t.Fatal(err)
+		}
+		wait(100 * time.Millisecond)
+		_, control := a.heard()
+		if asked != 1 || len(control) != 1 || !asksForPicture(control[0].Data) {
+			t.Errorf("asked %d times; a was sent %v", asked, payloads(control))
+		}
+		// c takes b's place: a must show itself anew.
+		z := &leg{phone: c, s: l.session(SessionConfig{Peer: mallory})}
+		z.says(video(c, pli), mallory)
+		z.tell(video(a, pli))
+		Bridge(z.s, x.s)
+		wait(100 * time.Millisecond)
+		if _, control := a.heard(); len(control) != 1 || !asksForPicture(control[0].Data) {
+			t.Errorf("a was sent %v", payloads(control))
+		}
+	})
+}

@@ -22,7 +22,8 @@ type destination struct {
 	Control      netip.AddrPort    `json:"control"` // without regard to Mux
 	Mux          bool              `json:"mux,omitempty"`
 	IsRTP        bool              `json:"is_rtp,omitempty"`
-	Direction    string            `json:"direction"` // as the party sees it
+	Direction    string            `json:"direction"`          // as the party sees it
+	Feedback     bool              `json:"feedback,omitempty"` // it takes requests for pictures by RTCP (RFC 4585)
 	Payloads     []payload         `json:"payloads,omitempty"`
 	PTime        int               `json:"ptime,omitempty"` // milliseconds; 0 unsaid
 	MID          string            `json:"mid,omitempty"`
@@ -166,6 +167,8 @@ func describe(theirs *sdp.Description, signalling netip.Addr) description {
 			Payloads: payloadsOf(m), PTime: m.PTime(), Carrier: carriers[i],
 			Fingerprints: theirs.Fingerprints(i), Setup: theirs.Setup(i),
 		}
+		_, to.Feedback = m.Attribute("rtcp-fb")
+		to.Feedback = to.Feedback || strings.HasSuffix(to.Proto, "F")
 		mid, _ := m.Attribute("mid")
 		to.MID = strings.Clone(mid)
 		for _, c := range m.Cryptos() {

@@ -30,12 +30,13 @@ type SessionConfig struct {
 
 // Session is one leg's end of the media. See the package comment for who may call what.
 type Session struct {
-	engine  *Engine
-	peer    netip.Addr
-	policy  Latching
-	terms   Terms
-	onDigit atomic.Pointer[func(digit byte, ms int)]
-	onFault atomic.Pointer[func(err error)]
+	engine    *Engine
+	peer      netip.Addr
+	policy    Latching
+	terms     Terms
+	onDigit   atomic.Pointer[func(digit byte, ms int)]
+	onFault   atomic.Pointer[func(err error)]
+	onPicture atomic.Pointer[func()]
 
 	origin   origin      // of our own descriptions
 	remote   description // the party's last

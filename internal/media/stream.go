@@ -18,25 +18,26 @@ type Stream struct {
 	control *port
 	keys    keying // the leg's goroutine owns it
 
-	kind     atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
-	isRTP    atomic.Bool            // else the packets are not looked into
-	mux      atomic.Bool            // RTCP for the party goes to its RTP address
-	mute     atomic.Bool            // the party has said that it does not want to receive
-	ptime    atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
-	crypto   atomic.Pointer[agreement]
-	received atomic.Pointer[[]payload] // what the party was told that it may send
-	wanted   atomic.Pointer[[]payload] // what the party has said that it takes, in its order
-	chain    atomic.Pointer[chain]
-	feeder   atomic.Pointer[Stream] // whose packets are relayed here
-	talker   atomic.Pointer[talker] // what we say ourselves
-	base     atomic.Pointer[Stream] // whose ports carry it; nil: its own
-	riders   atomic.Pointer[[]*Stream]
-	out      outbound
-	in       inbound // guarded by the lock of the RTP port that carries the stream
-	feedback feedback
-	watch    watch
-	ears     keyEars
-	fax      atomic.Int32 // tone.Kind that was found in the party's voice
+	kind          atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
+	isRTP         atomic.Bool            // else the packets are not looked into
+	mux           atomic.Bool            // RTCP for the party goes to its RTP address
+	feedbackTaken atomic.Bool            // the party takes requests for pictures by RTCP
+	mute          atomic.Bool            // the party has said that it does not want to receive
+	ptime         atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
+	crypto        atomic.Pointer[agreement]
+	received      atomic.Pointer[[]payload] // what the party was told that it may send
+	wanted        atomic.Pointer[[]payload] // what the party has said that it takes, in its order
+	chain         atomic.Pointer[chain]
+	feeder        atomic.Pointer[Stream] // whose packets are relayed here
+	talker        atomic.Pointer[talker] // what we say ourselves
+	base          atomic.Pointer[Stream] // whose ports carry it; nil: its own
+	riders        atomic.Pointer[[]*Stream]
+	out           outbound
+	in            inbound // guarded by the lock of the RTP port that carries the stream
+	feedback      feedback
+	watch         *watch // the watcher owns it; nil before its first look
+	ears          keyEars
+	fax           atomic.Int32 // tone.Kind that was found in the party's voice
 	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
 	converted atomic.Pointer[string]
 
@@ -195,6 +196,7 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	}
 	st.isRTP.Store(d.IsRTP)
 	st.mux.Store(d.Mux)
+	st.feedbackTaken.Store(d.Feedback)
 	st.mute.Store(d.mutes())
 	st.ptime.Store(int32(d.PTime))
 	st.wanted.Store(&d.Payloads)

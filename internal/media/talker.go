@@ -209,6 +209,10 @@ func newVoice(p payload, ptime int, before voice) voice {
 		return before
 	}
 	encoder, err := spec.NewEncoder(codec.Params{Rate: rate, FMTP: p.FMTP, PTime: ptime})
+	if err != nil { // not every codec makes packets of every length
+		ptime = packetTime(0)
+		encoder, err = spec.NewEncoder(codec.Params{Rate: rate, FMTP: p.FMTP, PTime: ptime})
+	}
 	if err != nil {
 		return voice{}
 	}

@@ -89,7 +89,10 @@ func (st *Stream) judge(now time.Time) {
 	if !spoken {
 		return
 	}
-	w := &st.watch
+	if st.watch == nil {
+		st.watch = new(watch)
+	}
+	w := st.watch
 	received, lost := in.Received-w.before.Received, in.Lost-min(in.Lost, w.before.Lost)
 	w.before = in
 	f := &st.feedback

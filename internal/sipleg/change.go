@@ -239,7 +239,7 @@ func (c *changing) acknowledge(body []byte) {
 
 // Info implements call.Leg.
 func (l *Leg) Info(contentType string, body []byte) {
-	if l.phase != connected {
+	if l.phase != connected || contentType == typeMediaControl && l.media != nil && l.media.RequestPicture() {
 		return
 	}
 	b := l.dialog.Request(sip.INFO)

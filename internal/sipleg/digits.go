@@ -18,6 +18,12 @@ const (
 	typeDTMF      = "application/dtmf"       // "5"
 )
 
+// A request for a whole picture by INFO (RFC 5168), for parties that take none by RTCP.
+const (
+	typeMediaControl = "application/media_control+xml"
+	fastUpdate       = `<?xml version="1.0" encoding="utf-8"?><media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>`
+)
+
 // Bounds of a key that comes by INFO, in milliseconds.
 const (
 	usualPress = 100

@@ -50,13 +50,13 @@ type Party struct {
 // (no Contact, unreadable description, a session interval that is too small) is answered here.
 func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, who Party) (*Inbound, error) {
 	tag := transaction.NewTag()
-	refuse := func(status int, reason string) (*Inbound, error) {
-		tx.Respond(sip.NewResponse(m, status, reason, tag).Add(sip.HServer, e.UserAgent))
+	refuse := func(status int, reason string, because error) (*Inbound, error) {
+		tx.Respond(addWarning(sip.NewResponse(m, status, reason, tag), because).Add(sip.HServer, e.UserAgent))
 		return nil, ErrRefused
 	}
 	d, err := dialog.FromRequest(m, tag)
 	if err != nil {
-		return refuse(400, "No Usable Contact")
+		return refuse(400, "No Usable Contact", nil)
 	}
 	t, value, require, tooSmall := e.Timer.Accept(m)
 	if tooSmall { // RFC 4028 §9
@@ -81,7 +81,7 @@ func (e *Endpoint) Accept(tx *transaction.Server, f Flow, m *sip.Message, who Pa
 			if l.media != nil {
 				l.media.Close()
 			}
-			return refuse(statusOf(err))
+			return refuse(statusOf(err), "", err)
 		}
 	}
 	l.in = &answering{tx: tx, req: m.Clone(), cseq: m.CSeq(), reliable: m.HasOption(sip.HRequire, "100rel"), offered: body != nil,
@@ -104,11 +104,32 @@ func isNATted(m *sip.Message) bool {
 }
 
 // statusOf is what an offer that cannot be taken is answered with.
-func statusOf(err error) (int, string) {
+func statusOf(err error) int {
 	if errors.Is(err, media.ErrNoPorts) {
-		return 503, ""
+		return 503
 	}
-	return 488, ""
+	return 488
+}
+
+// addWarning says in words what is wrong with a description. RFC 3261 §20.43: 302 is the transport of the media, 305 its
+// format, 370 the means to carry it.
+func addWarning(b *sip.Builder, err error) *sip.Builder {
+	code := ""
+	switch {
+	case errors.Is(err, media.ErrPlain), errors.Is(err, media.ErrEncrypted), errors.Is(err, media.ErrSuite):
+		code = "302"
+	case errors.Is(err, media.ErrNoCommonCodec):
+		code = "305"
+	case errors.Is(err, media.ErrNoPorts):
+		code, err = "370", media.ErrNoPorts
+	default:
+		return b
+	}
+	text := err.Error()
+	if f, ok := errors.AsType[*cause.Failure](err); ok {
+		text = f.Err.Error()
+	}
+	return b.Add(sip.HWarning, code, " dialtone ", string(sip.AppendQuoted(nil, text)))
 }
 
 // Ring implements call.Leg.
@@ -193,7 +214,7 @@ func (l *Leg) refuse(c cause.Cause) {
 	if r := c.ResponseReason(); r != "" {
 		b.Add(sip.HReason, r) // RFC 6432
 	}
-	l.in.tx.Respond(b)
+	l.in.tx.Respond(addWarning(b, l.trouble))
 	l.in = nil
 }
 

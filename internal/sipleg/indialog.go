@@ -153,8 +153,7 @@ func (l *Leg) asks(tx *transaction.Server, m *sip.Message) {
 		var err error
 		if offer, err = l.learn(body, offers); err != nil {
 			l.endpoint.Log.Info("sipleg: offer refused", "error", err)
-			status, reason := statusOf(err)
-			tx.Respond(l.response(m, status, reason))
+			tx.Respond(addWarning(l.response(m, statusOf(err), ""), err))
 			l.asked = nil
 			return
 		}
@@ -213,7 +212,7 @@ func (l *Leg) Respond(answer *sdp.Description, refusal cause.Cause) {
 	if r := refusal.ResponseReason(); r != "" {
 		b.Add(sip.HReason, r)
 	}
-	ask.tx.Respond(b)
+	ask.tx.Respond(addWarning(b, l.trouble))
 	l.asked = nil
 }
 

@@ -39,9 +39,10 @@ type Leg struct {
 	tag      string // ours
 	secure   bool   // sips
 	terms    media.Terms
-	keysInfo bool // the party has sent a key by INFO
-	natted   bool // the party's Contact is no place that is reached from here
-	way      way  // where requests go
+	trouble  error // why the last description of ours could not be made; nil: it could
+	keysInfo bool  // the party has sent a key by INFO
+	natted   bool  // the party's Contact is no place that is reached from here
+	way      way   // where requests go
 	dialog   *dialog.Dialog
 	media    *media.Session
 	account  *account // answers challenges of the party; nil: there is none
@@ -133,6 +134,9 @@ func (l *Leg) newMedia() error {
 func (l *Leg) adopt(s *media.Session) {
 	l.media = s
 	s.OnDigit(func(digit byte, ms int) { l.tell(call.Pressed{Leg: l, Digit: digit, DurationMS: ms}) })
+	s.OnPicture(func() {
+		l.tell(call.Informed{Leg: l, ContentType: typeMediaControl, Body: []byte(fastUpdate)})
+	})
 	s.OnFault(func(err error) { l.post(func() { l.mediaFailed(err) }) })
 }
 
@@ -195,7 +199,7 @@ func (l *Leg) localize(d *sdp.Description, as role) ([]byte, error) {
 		write = l.media.Answer
 	}
 	ours, err := write(d)
-	if err != nil {
+	if l.trouble = err; err != nil {
 		return nil, refusalOf(err)
 	}
 	return ours.Bytes(), nil
