@@ -43,7 +43,7 @@ func newFastConn(o *OS, c *net.UDPConn) (PacketConn, error) {
 	f.local = addrPort(c.LocalAddr())
 	f.v6 = f.local.Addr().Is6()
 	f.release = func() { c.Close() }
-	if err := raw.Control(func(fd uintptr) { f.fd = int(fd) }); err != nil {
+	if err := raw.Control(func(fd uintptr) { f.fd = int32(fd) }); err != nil {
 		return nil, err
 	}
 	for i := range f.msgs {
@@ -108,7 +108,7 @@ func (f *fastConn) receiveSoon() bool {
 	if f.receive(uintptr(f.fd)) {
 		return true
 	}
-	f.poll = unix.PollFd{Fd: int32(f.fd), Events: unix.POLLIN}
+	f.poll = unix.PollFd{Fd: f.fd, Events: unix.POLLIN}
 	limit := unix.Timespec{Nsec: rawWait * 1e6}
 	n, _, errno := syscall.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&f.poll)), 1,
 		uintptr(unsafe.Pointer(&limit)), 0, 0, 0)

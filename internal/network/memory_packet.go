@@ -29,6 +29,8 @@ type memorySocket struct {
 	ready  *sync.Cond // on the network's lock
 	queue  []Packet
 	closed bool
+	peer   netip.AddrPort // whom it is connected to; not valid: nobody
+	near   netip.Addr     // the address that it then has
 
 	busy  sync.Mutex // held while the handler runs
 	ended atomic.Bool
@@ -79,6 +81,9 @@ func (s *memorySocket) send(b []byte, to netip.AddrPort) error {
 	}
 	m := s.h.m
 	src := s.h.source(s.local.Addr(), to.Addr())
+	if s.near.IsValid() && s.near.Is4() == to.Addr().Is4() {
+		src = s.near
+	}
 	if !src.IsValid() {
 		return fmt.Errorf("send to %v: %w", to, syscall.ENETUNREACH)
 	}
@@ -113,7 +118,7 @@ func (h *Host) deliver(p path, d []byte, fate Fate) {
 		return
 	}
 	s, ok := pick(h.sockets[p.at.Port()], p.at, p.from)
-	if !ok || len(s.queue) >= memoryBacklog {
+	if !ok || !s.hears(p) || len(s.queue) >= memoryBacklog {
 		fate = NoSocket
 		return
 	}
@@ -162,6 +167,38 @@ func (s *memorySocket) ReadBatch(ps []Packet) (int, error) {
 func (s *memorySocket) Mark(dscp int) error {
 	s.dscp.Store(int32(dscp))
 	return nil
+}
+
+// Connect implements Connector.
+func (s *memorySocket) Connect(to netip.AddrPort) error {
+	to = unmapped(to)
+	s.h.m.mu.Lock()
+	defer s.h.m.mu.Unlock()
+	near := s.h.source(s.local.Addr(), to.Addr())
+	switch {
+	case s.closed:
+		return net.ErrClosed
+	case !near.IsValid() || to.Port() == 0 || to.Addr().IsUnspecified():
+		return fmt.Errorf("connect to %v: %w", to, syscall.EAFNOSUPPORT)
+	}
+	s.peer, s.near = to, near
+	return nil
+}
+
+// Disconnect implements Connector.
+func (s *memorySocket) Disconnect() error {
+	s.h.m.mu.Lock()
+	defer s.h.m.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	s.peer, s.near = netip.AddrPort{}, netip.Addr{}
+	return nil
+}
+
+// hears reports whether what comes this way is for the socket: all of it without a peer. The caller holds the lock.
+func (s *memorySocket) hears(p path) bool {
+	return !s.peer.IsValid() || p.from == s.peer && p.at.Addr() == s.near
 }
 
 // CloseLater implements PacketWriter.

@@ -52,6 +52,23 @@ type Widener interface {
 	Widen(bytes int)
 }
 
+// Connector is a PacketWriter that can be given one peer, for a stream that will not change its far end any more. It costs
+// less to send to the peer then, and what others send is thrown away by the system, uncounted: somebody who floods a port
+// of a call costs nothing but the way to the socket.
+//
+// What a peer hides must be looked for by whoever connects. A party that moves to another port is not heard until
+// Disconnect: call it when the peer has been silent for a moment, and whenever signalling lets the party move. And with a
+// peer, a socket that is bound to the unspecified address hears only what is sent to the one address from which the system
+// itself would send to the peer. Where the party was told another address of this machine, silence follows as well.
+type Connector interface {
+	// Connect takes a peer, in place of the one before. WriteTo and WriteBatch send to others as before. Datagrams that
+	// have arrived already are still delivered, from whomever they are; one that is just being sent to the peer before may
+	// go to the new one.
+	Connect(to netip.AddrPort) error
+	// Disconnect hears everybody again.
+	Disconnect() error
+}
+
 // Marker is a PacketWriter that can mark what it sends with a DSCP value (RFC 2474); every socket of this package can.
 type Marker interface {
 	// Mark sets the value, 0 to 63; 46 is Expedited Forwarding (RFC 3246).

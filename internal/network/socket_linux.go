@@ -20,7 +20,7 @@ import (
 const fastPath = true
 
 // batchCap is how many datagrams one system call carries.
-const batchCap = 32
+const batchCap = 64
 
 // sockaddr is a struct sockaddr_in or sockaddr_in6 as the kernel reads and writes it.
 //
@@ -103,12 +103,15 @@ const closedBit = 1 << 32
 // system call, and the last one out of a closed socket releases the descriptor: its number cannot be given to another
 // socket while somebody still writes to it.
 type socket struct {
-	o       *OS
-	fd      int
-	v6      bool
-	local   netip.AddrPort
-	users   atomic.Int64
+	fd    int32
+	v6    bool
+	users atomic.Int64
+	peer  atomic.Uint64 // whom the descriptor is connected to, as peerKey has it; 0 nobody
+	o     *OS
+
 	release func() // closes the descriptor; called once
+	local   netip.AddrPort
+	far     atomic.Pointer[netip.AddrPort] // the same, where peer is farPeer
 }
 
 func (s *socket) hold() bool {
@@ -146,20 +149,39 @@ func (s *socket) LocalAddr() netip.AddrPort { return s.local }
 
 func (s *socket) WriteTo(b []byte, to netip.AddrPort) error {
 	var name sockaddr
-	n := name.put(to, s.v6, &s.o.zones)
-	if n == 0 {
-		return fmt.Errorf("send to %v: %w", to, syscall.EAFNOSUPPORT)
+	n := uint32(0)
+	connected := s.isPeer(to)
+	if !connected {
+		if n = name.put(to, s.v6, &s.o.zones); n == 0 {
+			return fmt.Errorf("send to %v: %w", to, syscall.EAFNOSUPPORT)
+		}
 	}
 	if !s.hold() {
 		return net.ErrClosed
 	}
-	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
-		uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&name)), uintptr(n))
+	errno := s.sendTo(b, &name, n)
+	if connected && errno != 0 && errno != syscall.EAGAIN {
+		// An ICMP error of an earlier datagram (RFC 1122 §4.1.3.3), which a socket without a peer is not told of; or the
+		// peer is gone this moment. In either case this datagram has not been sent.
+		n = name.put(to, s.v6, &s.o.zones)
+		errno = s.sendTo(b, &name, n)
+	}
 	s.drop()
 	if errno == 0 {
 		return nil
 	}
 	return s.refused(errno)
+}
+
+// sendTo sends one datagram; with no length of a name, to the peer.
+func (s *socket) sendTo(b []byte, name *sockaddr, n uint32) syscall.Errno {
+	at := unsafe.Pointer(name)
+	if n == 0 {
+		at = nil
+	}
+	_, _, errno := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))),
+		uintptr(len(b)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, uintptr(at), uintptr(n))
+	return errno
 }
 
 // refused counts what a full queue swallowed, which is no error for the sender, and passes on everything else.
@@ -227,7 +249,7 @@ func (s *socket) writeChunk(w *sendBatch, ps []Packet) (sent int, first error) {
 // Widen implements Widener.
 func (s *socket) Widen(bytes int) {
 	if s.hold() {
-		growReceiveFD(s.fd, bytes)
+		growReceiveFD(int(s.fd), bytes)
 		s.drop()
 	}
 }
@@ -238,7 +260,7 @@ func (s *socket) Mark(dscp int) error {
 		return net.ErrClosed
 	}
 	defer s.drop()
-	return markFD(s.fd, s.v6, dscp)
+	return markFD(int(s.fd), s.v6, dscp)
 }
 
 func markFD(fd int, v6 bool, dscp int) error {

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 func TestSockaddrRoundTrip(t *testing.T) {
@@ -98,4 +99,15 @@ func TestSocketUsers(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What a packet touches of a socket is one cache line.
+func TestPolledSocketLayout(t *testing.T) {
+	var s polledSocket
+	if at := unsafe.Offsetof(s.release); at != 64 {
+		t.Errorf("the rest begins at %d, want 64", at)
+	}
+	if n := unsafe.Sizeof(s); n%64 != 0 {
+		t.Errorf("%d bytes are no whole lines", n)
+	}
 }
