@@ -4,6 +4,7 @@ package network
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -43,6 +44,9 @@ func (s *socket) isPeer(to netip.AddrPort) bool {
 
 // Connect implements Connector.
 func (s *polledSocket) Connect(to netip.AddrPort) error {
+	if s.shared {
+		return fmt.Errorf("connect a shared port: %w", errors.ErrUnsupported)
+	}
 	to = unmapped(to)
 	var name sockaddr
 	n := name.put(to, s.v6, &s.o.zones)

@@ -244,6 +244,15 @@ func (p *memoryPoller) Open(addr netip.AddrPort, h PacketHandler) (PacketWriter,
 	return s, nil
 }
 
+// OpenShared implements Sharer, with one socket: there is one worker.
+func (p *memoryPoller) OpenShared(addr netip.AddrPort, handler func(worker int) PacketHandler) ([]PacketWriter, error) {
+	w, err := p.Open(addr, handler(0))
+	if err != nil {
+		return nil, err
+	}
+	return []PacketWriter{w}, nil
+}
+
 // Close implements Poller.
 func (p *memoryPoller) Close() error {
 	p.h.m.mu.Lock()

@@ -97,6 +97,16 @@ type Poller interface {
 	Close() error
 }
 
+// Sharer is a Poller that can serve one port with all its workers, for very many streams on that port. The system spreads
+// the remote addresses over them and leaves each with its worker; the handlers then get many datagrams of different
+// senders at once (up to 64), which costs a system call for all of them, and answer with one WriteBatch.
+type Sharer interface {
+	// OpenShared binds addr once for each worker, with a large receive buffer, and calls the worker's own handler for what
+	// arrives there; handlers of different workers run at the same time. Port 0 takes any free port. Closing is for
+	// each of the sockets; while some are closed, the addresses of those are spread anew.
+	OpenShared(addr netip.AddrPort, handler func(worker int) PacketHandler) ([]PacketWriter, error)
+}
+
 // Network opens sockets.
 type Network interface {
 	// ListenPacket binds a datagram socket. Shared sockets may be opened several times for one address: they share the

@@ -32,6 +32,7 @@ type polledSocket struct {
 	finished atomic.Bool
 	gone     sync.WaitGroup // 1 until finish: the handler is not called any more
 	auto     bool           // the system has chosen the port
+	shared   bool           // other workers have sockets on the same port
 
 	connecting sync.Mutex // one change of the peer at a time
 	_          [32]byte   // a size of whole cache lines
@@ -40,8 +41,30 @@ type polledSocket struct {
 // Open implements Poller.
 func (p *fastPoller) Open(addr netip.AddrPort, h PacketHandler) (PacketWriter, error) {
 	w := p.workers[int(p.next.Add(1))%len(p.workers)]
-	s := &polledSocket{w: w, h: h}
-	s.o = p.o
+	return w.open(addr, h, false)
+}
+
+// OpenShared implements Sharer.
+func (p *fastPoller) OpenShared(addr netip.AddrPort, handler func(worker int) PacketHandler) ([]PacketWriter, error) {
+	var open []PacketWriter
+	for i, w := range p.workers {
+		s, err := w.open(addr, handler(i), true)
+		if err != nil {
+			for _, o := range open {
+				o.Close()
+			}
+			return nil, err
+		}
+		s.Widen(receiveBuffer)
+		addr = s.LocalAddr()
+		open = append(open, s)
+	}
+	return open, nil
+}
+
+func (w *pollWorker) open(addr netip.AddrPort, h PacketHandler, shared bool) (*polledSocket, error) {
+	s := &polledSocket{w: w, h: h, shared: shared}
+	s.o = w.o
 	if err := s.bind(addr); err != nil {
 		return nil, &net.OpError{Op: "listen", Net: "udp", Addr: net.UDPAddrFromAddrPort(addr), Err: err}
 	}
@@ -75,6 +98,12 @@ func (s *polledSocket) bind(addr netip.AddrPort) error {
 			only = 0
 		}
 		unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only)
+	}
+	if s.shared {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+			unix.Close(fd)
+			return os.NewSyscallError("setsockopt", err)
+		}
 	}
 	var name sockaddr
 	n := name.put(addr, s.v6, &s.o.zones)

@@ -108,6 +108,16 @@ func (p *portablePoller) Open(addr netip.AddrPort, h PacketHandler) (PacketWrite
 	return s, nil
 }
 
+// OpenShared implements Sharer, with one socket.
+func (p *portablePoller) OpenShared(addr netip.AddrPort, handler func(worker int) PacketHandler) ([]PacketWriter, error) {
+	w, err := p.Open(addr, handler(0))
+	if err != nil {
+		return nil, err
+	}
+	w.(Widener).Widen(receiveBuffer)
+	return []PacketWriter{w}, nil
+}
+
 func (p *portablePoller) Close() error {
 	p.mu.Lock()
 	p.closed = true

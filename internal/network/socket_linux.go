@@ -200,7 +200,7 @@ func (s *socket) WriteBatch(ps []Packet) (int, error) {
 	}
 	defer s.drop()
 	w := s.o.batches.Get().(*sendBatch)
-	sent := 0
+	sent, used := 0, min(len(ps), batchCap)
 	var first error
 	for len(ps) > 0 {
 		n := min(len(ps), batchCap)
@@ -211,7 +211,7 @@ func (s *socket) WriteBatch(ps []Packet) (int, error) {
 		}
 		ps = ps[n:]
 	}
-	clear(w.iovs[:]) // the pool must not keep the caller's buffers alive
+	clear(w.iovs[:used]) // the pool must not keep the caller's buffers alive
 	s.o.batches.Put(w)
 	return sent, first
 }
