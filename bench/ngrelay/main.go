@@ -1,7 +1,8 @@
 // Command ngrelay is the media engine as a relay of its own that takes rtpengine's control protocol, so that one load
 // generator can measure both in the same way. It owns a control socket and one pair of media sessions for each call; it
 // does not know SIP, and it is no replacement of rtpengine: of the protocol it takes ping, offer, answer and delete, with the
-// descriptions in them, and ignores every flag.
+// descriptions in them, and ignores every flag. With -shared it shows instead what packets cost when all calls are on one
+// pair of ports.
 //
 // Goroutines: one reads the control socket; the media engine has its own. All end with SIGINT or SIGTERM.
 //
@@ -36,6 +37,7 @@ func run() error {
 	workers := flag.Int("workers", 1, "media workers")
 	spare := flag.Int("spare", 0, "Ps beyond the processors, for workers to wait in")
 	profile := flag.String("profile", "", "`file` for a CPU profile from start to end")
+	shared := flag.String("shared", "", "pass packets between this `address` and the port above, all calls on these two ports, and nothing else")
 	low, high := flag.Uint("low", 20000, "lowest media `port`"), flag.Uint("high", 59999, "highest media `port`")
 	flag.Parse()
 	if *low > *high || *high > 65535 {
@@ -53,16 +55,47 @@ func run() error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	e, err := media.New(media.Config{
+	if *shared != "" {
+		return runShared(*shared, *workers)
+	}
+	return runControl(*listen, media.Config{
 		Network: network.NewOS(network.OSConfig{}),
 		Workers: *workers,
 		Ports:   media.PortRange{Min: uint16(*low), Max: uint16(*high)},
 	})
+}
+
+// interrupted is closed, or sent to, by SIGINT and SIGTERM.
+func interrupted() <-chan os.Signal {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	return stop
+}
+
+func runShared(listen string, workers int) error {
+	addr, err := netip.ParseAddrPort(listen)
+	if err != nil {
+		return fmt.Errorf("shared: %w", err)
+	}
+	p, err := network.NewOS(network.OSConfig{}).NewPoller(workers)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := openShared(p.(network.Sharer), addr); err != nil {
+		return err
+	}
+	<-interrupted()
+	return nil
+}
+
+func runControl(listen string, config media.Config) error {
+	e, err := media.New(config)
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	addr, err := netip.ParseAddrPort(*listen)
+	addr, err := netip.ParseAddrPort(listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -70,8 +103,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGINT, syscall.SIGTERM)
+	stop := interrupted()
 	go func() {
 		<-stop
 		c.Close()
