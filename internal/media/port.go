@@ -174,9 +174,13 @@ func (p *port) retarget() {
 // direct takes the address that the party's description names for this port, and whether the party takes packets at all.
 func (p *port) direct(named netip.AddrPort, open bool, signalled netip.Addr, changed bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.latch.describe(named, open, signalled, changed)
 	p.retarget()
+	moves := p.latch.fresh
+	p.mu.Unlock()
+	if moves && !p.control {
+		p.stream.loosen()
+	}
 }
 
 // write sends packets to the party and returns how many were taken. Encryption changes them in place.

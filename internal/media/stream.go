@@ -38,6 +38,7 @@ type Stream struct {
 	watch         *watch // the watcher owns it; nil before its first look
 	ears          keyEars
 	fax           atomic.Int32 // tone.Kind that was found in the party's voice
+	tie           tie
 	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
 	converted atomic.Pointer[string]
 

@@ -71,6 +71,7 @@ func (s *Session) look(now time.Time) {
 	for _, st := range s.Streams() {
 		if st.base.Load() == nil {
 			st.rtp.consents(s.engine.now())
+			st.fasten(s.engine.now())
 		}
 		if st.isVoice() {
 			st.judge(now)
