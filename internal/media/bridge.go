@@ -76,7 +76,7 @@ func (b *bridge) WritePackets(ps []network.Packet) {
 		b.to.send(ps)
 		return
 	}
-	now := b.from.session.engine.now()
+	now := b.from.carrier().rtp.last.Load() // when these packets came
 	kept := 0
 	for i := range ps {
 		data := ps[i].Data
@@ -99,7 +99,7 @@ func (b *bridge) WritePackets(ps []network.Packet) {
 	if b.talks.Load() {
 		b.silence() // the party speaks a common codec again
 	}
-	b.to.relay(ps[:kept])
+	b.to.relay(ps[:kept], now)
 }
 
 // WriteControl implements ControlOutput. Where the media is made anew, each side has RTCP of its own.

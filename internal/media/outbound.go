@@ -40,8 +40,9 @@ type outbound struct {
 // a hole in the numbers.
 const resumes = 200 * time.Millisecond
 
-// relay brings packets of the other party into the run, in place. rate is the clock rate of the stream.
-func (o *outbound) relay(ps []network.Packet, now int64, rate uint32) {
+// relay brings packets of the other party into the run, in place. rate tells the clock rate of the stream; it is asked
+// only where another source begins.
+func (o *outbound) relay(ps []network.Packet, now int64, rate func() uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range ps {
@@ -51,7 +52,7 @@ func (o *outbound) relay(ps []network.Packet, now int64, rate uint32) {
 	}
 }
 
-func (o *outbound) take(b []byte, now int64, rate uint32) {
+func (o *outbound) take(b []byte, now int64, rate func() uint32) {
 	seq, stamp, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	switch {
 	case !o.begun:
@@ -60,7 +61,7 @@ func (o *outbound) take(b []byte, now int64, rate uint32) {
 	case !o.relaying, ssrc != o.source, o.own && now-o.relayed > int64(resumes):
 		o.relaying, o.source = true, ssrc
 		o.seq = o.lastSeq + 1 - seq
-		o.stamp = o.present(now, rate) - stamp
+		o.stamp = o.present(now, rate()) - stamp
 		b[1] |= 0x80 // RFC 3551 §4.1: the receiver may adapt its delay here
 	}
 	o.own, o.relayed = false, now

@@ -210,10 +210,11 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	st.control.direct(reachable(d.Control, signalled), open, signalled, changed)
 }
 
-// relay passes packets of the other party on to this one. It may change them in place.
-func (st *Stream) relay(ps []network.Packet) {
+// relay passes packets of the other party on to this one. It may change them in place. now is the engine time at which they
+// came.
+func (st *Stream) relay(ps []network.Packet, now int64) {
 	if st.isVoice() {
-		st.out.relay(ps, st.session.engine.now(), st.outRate())
+		st.out.relay(ps, now, st.outRate)
 	}
 	st.send(ps)
 }
