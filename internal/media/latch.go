@@ -54,17 +54,17 @@ type sighting struct {
 // wherever it comes from. Else, what arrives from a host that no description or signalling has named never moves it, however
 // early it began.
 type latch struct {
-	named     netip.AddrPort // where the party's description says it receives
-	signalled netip.Addr     // where its signalling comes from
-	policy    Latching
-	source    netip.AddrPort // latched; not valid before the first packet
-	mute      bool           // the description lets nothing be sent to the party
-	fresh     bool           // a changed description allows the next allowed source to take over
-
+	source netip.AddrPort // latched; not valid before the first packet
 	lastAt int64
 	ssrc   uint32
 	seq    uint16
 	rtp    bool // ssrc and seq are set
+	fresh  bool // a changed description allows the next allowed source to take over
+	mute   bool // the description lets nothing be sent to the party
+
+	policy    Latching
+	named     netip.AddrPort // where the party's description says it receives
+	signalled netip.Addr     // where its signalling comes from
 }
 
 // describe applies a description. named is not valid when it says nothing that can be used, open is false while the party

@@ -13,37 +13,40 @@ import (
 // of a bundle rides on the ports of another one.
 type Stream struct {
 	session *Session
-	index   int
-	rtp     *port // its own; without sockets while it rides on another stream's
+	engine  *Engine // the session's
+	rtp     *port   // its own; without sockets while it rides on another stream's
 	control *port
-	keys    keying // the leg's goroutine owns it
+	isRTP   atomic.Bool            // else the packets are not looked into
+	isAudio atomic.Bool            // kind is "audio"
+	mux     atomic.Bool            // RTCP for the party goes to its RTP address
+	mute    atomic.Bool            // the party has said that it does not want to receive
+	chain   atomic.Pointer[chain]  // of what the party sends
+	base    atomic.Pointer[Stream] // whose ports carry it; nil: its own
+	riders  atomic.Pointer[[]*Stream]
+	talker  atomic.Pointer[talker] // what we say ourselves
 
-	kind          atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
-	isRTP         atomic.Bool            // else the packets are not looked into
-	mux           atomic.Bool            // RTCP for the party goes to its RTP address
-	feedbackTaken atomic.Bool            // the party takes requests for pictures by RTCP
-	mute          atomic.Bool            // the party has said that it does not want to receive
+	packetsIn, packetsOut atomic.Uint64
+	bytesIn, bytesOut     atomic.Uint64
+	in                    inbound // guarded by the lock of the RTP port that carries the stream
+	out                   outbound
+
+	index         int
 	ptime         atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
+	kind          atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
 	crypto        atomic.Pointer[agreement]
 	received      atomic.Pointer[[]payload] // what the party was told that it may send
 	wanted        atomic.Pointer[[]payload] // what the party has said that it takes, in its order
-	chain         atomic.Pointer[chain]
-	feeder        atomic.Pointer[Stream] // whose packets are relayed here
-	talker        atomic.Pointer[talker] // what we say ourselves
-	base          atomic.Pointer[Stream] // whose ports carry it; nil: its own
-	riders        atomic.Pointer[[]*Stream]
-	out           outbound
-	in            inbound // guarded by the lock of the RTP port that carries the stream
+	feeder        atomic.Pointer[Stream]    // whose packets are relayed here
+	keys          keying                    // the leg's goroutine owns it
 	feedback      feedback
 	watch         *watch // the watcher owns it; nil before its first look
 	ears          keyEars
+	feedbackTaken atomic.Bool  // the party takes requests for pictures by RTCP
 	fax           atomic.Int32 // tone.Kind that was found in the party's voice
 	tie           tie
 	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
 	converted atomic.Pointer[string]
 
-	packetsIn, packetsOut atomic.Uint64
-	bytesIn, bytesOut     atomic.Uint64
 	controlIn, controlOut atomic.Uint64
 	unsent                atomic.Uint64
 }
@@ -110,8 +113,8 @@ func (st *Stream) ride(base *Stream) {
 
 // newStream makes a stream without ports that knows what the party has said of it so far.
 func (s *Session) newStream(index int, kind string) *Stream {
-	st := &Stream{session: s, index: index}
-	st.kind.Store(&kind)
+	st := &Stream{session: s, engine: s.engine, index: index}
+	st.become(&kind)
 	st.rtp = newPort(st, false, s.policy)
 	st.control = newPort(st, true, s.policy)
 	if party := s.said(index); party != nil {
@@ -176,6 +179,11 @@ func (st *Stream) last() int64 {
 // Kind is the media type of the m-line: "audio", "video", "image" ...
 func (st *Stream) Kind() string { return *st.kind.Load() }
 
+func (st *Stream) become(kind *string) {
+	st.kind.Store(kind)
+	st.isAudio.Store(*kind == "audio")
+}
+
 // agreement is how a stream is encrypted.
 type agreement struct {
 	Method string `json:"method,omitempty"` // "", SDES, DTLS
@@ -193,7 +201,7 @@ func (st *Stream) expect(m *sdp.Media) {
 // direct takes the party's description of the stream.
 func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	if d.Kind != st.Kind() {
-		st.kind.Store(&d.Kind)
+		st.become(&d.Kind)
 	}
 	st.isRTP.Store(d.IsRTP)
 	st.mux.Store(d.Mux)
@@ -232,7 +240,7 @@ func (st *Stream) originate(ps []network.Packet, rate uint32) {
 
 // isVoice reports whether the stream is one run of RTP whatever its sources are. Of video, a receiver learns a new source from
 // its first key frame.
-func (st *Stream) isVoice() bool { return st.isRTP.Load() && st.Kind() == "audio" }
+func (st *Stream) isVoice() bool { return st.isRTP.Load() && st.isAudio.Load() }
 
 // send puts packets on the wire. It may change them in place.
 func (st *Stream) send(ps []network.Packet) {
