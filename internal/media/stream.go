@@ -24,6 +24,7 @@ type Stream struct {
 	base    atomic.Pointer[Stream] // whose ports carry it; nil: its own
 	riders  atomic.Pointer[[]*Stream]
 	talker  atomic.Pointer[talker] // what we say ourselves
+	ears    keyEars
 
 	packetsIn, packetsOut atomic.Uint64
 	bytesIn, bytesOut     atomic.Uint64
@@ -39,8 +40,7 @@ type Stream struct {
 	feeder        atomic.Pointer[Stream]    // whose packets are relayed here
 	keys          keying                    // the leg's goroutine owns it
 	feedback      feedback
-	watch         *watch // the watcher owns it; nil before its first look
-	ears          keyEars
+	watch         *watch       // the watcher owns it; nil before its first look
 	feedbackTaken atomic.Bool  // the party takes requests for pictures by RTCP
 	fax           atomic.Int32 // tone.Kind that was found in the party's voice
 	tie           tie
