@@ -1,6 +1,7 @@
 package media
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -250,6 +251,62 @@ func TestEncryptionThatCannotBe(t *testing.T) {
 					t.Errorf("%v, want %v", err, c.want)
 				}
 			})
+		})
+	}
+}
+
+// Another process goes on with encrypted media: same keys, counters beyond the first turn of the sequence numbers, the
+// party's replay window and ours.
+func TestEncryptedSessionIsTakenUpAgain(t *testing.T) {
+	for _, terms := range []Terms{{Protection: Required}, {Protection: Required, Keying: ByHandshake}} {
+		inLab(t, func(t *testing.T, l *lab) {
+			x := l.endpoint(alice, terms, terms, "PCMA")
+			y := l.endpoint(bob, Terms{}, Terms{}, "PCMA")
+			if err := l.meet(x, y); err != nil {
+				t.Fatal(err)
+			}
+			talker := x.s.Audio().talk()
+			talker.mu.Lock()
+			talker.sender.Sequence = 32000
+			talker.mu.Unlock()
+			x.sings(440)
+			y.sings(1000)
+			wait(700 * time.Second) // 35,000 packets: the sequence numbers have turned once
+			states := []State{x.x.State(), y.x.State()}
+			text, err := json.Marshal(states)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wait(time.Second)
+			if err := l.e.Close(); err != nil {
+				t.Fatal(err)
+			}
+			wait(time.Second)
+			second := must[*Engine](t)(New(Config{Network: l.host, Workers: 1, Ports: PortRange{10000, 10099}}))
+			t.Cleanup(func() { second.Close() })
+			var back []State
+			if err := json.Unmarshal(text, &back); err != nil {
+				t.Fatal(err)
+			}
+			a := must[*Session](t)(second.Restore(back[0]))
+			b := must[*Session](t)(second.Restore(back[1]))
+			Bridge(a, b)
+			for _, p := range []*endpoint{x, y} {
+				p.mu.Lock()
+				p.heard = tone.Detector{}
+				p.mu.Unlock()
+			}
+			before := a.Stats()[0]
+			wait(5 * time.Second)
+			x.hears(1000, 440)
+			y.hears(440, 1000)
+			after := a.Stats()[0]
+			if after.Unauthentic != 0 || after.PacketsIn-before.PacketsIn < 240 || after.Crypto != before.Crypto || after.Suite == "" {
+				t.Errorf("%+v\nthen %+v", before, after)
+			}
+			if far := x.s.Stats()[0]; far.Unauthentic != 0 {
+				t.Errorf("the party refuses %d packets", far.Unauthentic)
+			}
 		})
 	}
 }
