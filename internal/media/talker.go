@@ -181,12 +181,16 @@ func (t *talker) choose() {
 	if list == nil {
 		return
 	}
-	for _, p := range *list {
-		// RFC 3264 §6.1: of a stream that goes both ways, the formats of either description are those that its side both
-		// sends and takes.
-		if ours != nil && !slices.ContainsFunc(*ours, p.same) {
-			continue
+	// RFC 3264 §6.1: of a stream that goes both ways, the formats of either description are those that its side both sends
+	// and takes. Interop: who answers with a codec that was not offered is taken at its word.
+	agreed := *list
+	if ours != nil {
+		agreed = slices.DeleteFunc(slices.Clone(agreed), func(p payload) bool { return !slices.ContainsFunc(*ours, p.same) })
+		if !slices.ContainsFunc(agreed, payload.isSpeech) {
+			agreed = *list
 		}
+	}
+	for _, p := range agreed {
 		if t.voice.encoder == nil && p.isSpeech() {
 			t.voice = newVoice(p, int(t.st.ptime.Load()), before)
 		}
