@@ -65,13 +65,3 @@ type Spec struct {
 	NewEncoder func(Params) (Encoder, error) // nil: cannot be made in this build
 	NewDecoder func(Params) (Decoder, error)
 }
-
-// Codec encodes and decodes one payload format that has no state. Neither method keeps its arguments.
-type Codec interface {
-	// Name is the RTP encoding name (RFC 3551), "PCMA".
-	Name() string
-	// Encode appends the payload for the samples to dst.
-	Encode(dst []byte, pcm Frame) []byte
-	// Decode appends the samples of a payload to dst.
-	Decode(dst Frame, payload []byte) Frame
-}

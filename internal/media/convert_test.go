@@ -27,11 +27,7 @@ func TestEveryPairOfCodecsConnects(t *testing.T) {
 					if err := l.meet(x, y); err != nil {
 						t.Fatal(err)
 					}
-					x.sings(440)
-					y.sings(1000)
-					wait(3 * time.Second)
-					x.hears(1000, 440)
-					y.hears(440, 1000)
+					converse(x, y)
 					for _, leg := range []struct {
 						p          *endpoint
 						codec, far string

@@ -149,6 +149,16 @@ func (p *endpoint) hears(hz, not float64) {
 	}
 }
 
+// converse lets each hear the other's tone and not its own.
+func converse(x, y *endpoint) {
+	x.l.t.Helper()
+	x.sings(440)
+	y.sings(1000)
+	wait(3 * time.Second)
+	x.hears(1000, 440)
+	y.hears(440, 1000)
+}
+
 // Every pair of encryption that should work does: tones cross both ways, what is on the wire is not what is said, and the
 // statistics say how it was protected.
 func TestEncryptionOfEachLeg(t *testing.T) {
@@ -179,11 +189,7 @@ func TestEncryptionOfEachLeg(t *testing.T) {
 					if err := l.meet(x, y); err != nil {
 						t.Fatal(err)
 					}
-					x.sings(440)
-					y.sings(1000)
-					wait(3 * time.Second)
-					x.hears(1000, 440)
-					y.hears(440, 1000)
+					converse(x, y)
 					for _, leg := range []struct {
 						p    *endpoint
 						want string

@@ -22,7 +22,7 @@ func TestLossesAreConcealed(t *testing.T) {
 		random := rand.New(rand.NewPCG(5, 5))
 		pcm := codec.Frame(codectest.Speech(8000, 80000))
 		var clean, concealed, zeroed codec.Frame
-		stateless := tt.encoder.(codec.Codec)
+		stateless := tt.encoder.(law)
 		for at := 0; at < len(pcm); at += 160 {
 			clean = stateless.Decode(clean, stateless.Encode(nil, pcm[at:at+160]))
 			if random.IntN(100) < 5 {

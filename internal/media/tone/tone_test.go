@@ -84,7 +84,11 @@ func TestGoertzelTellsFrequenciesApart(t *testing.T) {
 }
 
 func TestDetectorHearsExactFrequenciesThroughG711(t *testing.T) {
-	laws := []codec.Codec{g711.ALaw{}, g711.MuLaw{}}
+	laws := []interface {
+		Name() string
+		Encode(dst []byte, pcm codec.Frame) []byte
+		Decode(dst codec.Frame, payload []byte) codec.Frame
+	}{g711.ALaw{}, g711.MuLaw{}}
 	for hz := 100; hz <= 3800; hz += 37 {
 		law := laws[hz%2]
 		pcm := law.Decode(nil, law.Encode(nil, play(Sine(float64(hz), -15), time.Second)))
