@@ -21,6 +21,8 @@ type siteFields struct {
 	Subnet   []string `json:"subnets,omitempty" help:"Network such as 10.1.0.0/16; may be repeated."`
 	AreaCode *string  `json:"area_code,omitempty" help:"Area code without its leading zero."`
 	Country  *string  `json:"country,omitempty" help:"Two letters such as IR."`
+
+	DirectMedia *bool `json:"direct_media,omitempty" negatable:"" help:"Media of calls within the site goes straight between its devices, where they can."`
 }
 
 type siteAdd struct {

@@ -15,6 +15,7 @@ type change struct {
 	held     bool // what from asks for: the other party on hold
 	asked    bool // from made an offer; else the far end makes it and from answers in its ACK
 	answered bool // from has the far end's offer and owes its answer
+	ours     bool // nobody asked: the exchange itself brings the media here
 }
 
 // Bridge keeps the caller and the leg that Dial returned connected until one of them goes, and returns why. Changes of
@@ -30,6 +31,9 @@ func (c *Call) Bridge(_ context.Context, leg Leg) cause.Cause {
 	}
 	c.peer = peer
 	c.connect(peer)
+	if c.owed == nil && !c.reachable() {
+		c.Anchor() // a party behind a NAT is not where its description says
+	}
 	for {
 		e, err := c.Next(time.Time{})
 		if err != nil {
@@ -113,6 +117,9 @@ func (c *Call) updated(e Updated) {
 		return
 	}
 	c.change = &change{from: from, to: to, asked: e.Offer != nil}
+	if c.words != nil && from == c.parties[0] && e.Offer != nil {
+		c.words = e.Offer
+	}
 	if e.Offer != nil {
 		c.change.held = e.Offer.OnHold()
 	}
@@ -121,7 +128,14 @@ func (c *Call) updated(e Updated) {
 
 // answered carries the result back.
 func (c *Call) answered(e Answered) {
+	if c.words != nil && e.Leg == c.Caller() && e.Description != nil {
+		c.words = e.Description
+	}
 	ch := c.change
+	if ch != nil && ch.ours {
+		c.anchored(e)
+		return
+	}
 	if ch == nil || ch.answered || e.Leg != ch.to.leg {
 		return
 	}

@@ -56,6 +56,7 @@ type Call struct {
 	confirmed bool // the caller has confirmed our answer
 	delayed   bool // our answer to the caller was an offer, not answered yet
 	offer     *sdp.Description
+	words     *sdp.Description // the caller's last, while the media is direct
 	forwards  int
 	cancel    context.CancelCauseFunc
 	timer     *time.Timer

@@ -161,6 +161,7 @@ func (k *fork) rang(f *forked, e Rang) {
 		// The first fork with early media is the one that is heard.
 		k.early = f.party
 		k.status = status
+		c.straighten(f)
 		c.Caller().Ring(status, e.Early)
 		c.connect(f.party)
 	case e.Early != nil && status == 183:
@@ -208,6 +209,7 @@ func (k *fork) connected(f *forked, e Connected) *party {
 		// The caller made no offer, so this is the callee's: the caller's answer comes with Acked.
 		c.owed = f.party
 	}
+	c.straighten(f)
 	c.answer(description, now)
 	c.connect(f.party)
 	if c.owed == nil {

@@ -14,6 +14,7 @@ type Target struct {
 	Device string   // username of the device
 	URI    string   // where to: the contact of a binding, or the static address of a device
 	Route  []string // what must be visited first, nearest first (RFC 3327 Path)
+	Direct bool     // its media may go straight between it and the caller
 	Fixed  bool     // URI is configured, not registered: several parties may share it
 	Source any      // what the Dialer needs beyond (a flow, a binding); opaque to the call
 

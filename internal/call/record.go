@@ -38,6 +38,7 @@ type Record struct {
 	Number      string `json:"number,omitempty"` // the directory's number that was dialled; "" for lines, codes and all else
 	To          Side   `json:"to"`               // whom the dial plan found; after the answer who answered
 	Emergency   bool   `json:"emergency,omitempty"`
+	Bypassed    bool   `json:"bypassed,omitempty"` // the media goes, or went at first, straight between the parties
 
 	Start  time.Time     `json:"start"`
 	Ring   time.Time     `json:"ring"`   // first ringing or early media

@@ -87,7 +87,7 @@ func (c *Call) silenceEnds(d time.Duration) time.Time {
 // hasMedia reports whether there is anything to listen to.
 func (c *Call) hasMedia() bool {
 	for _, p := range c.parties {
-		if p.media() != nil {
+		if m := p.media(); m != nil && !m.IsDirect() {
 			return true
 		}
 	}

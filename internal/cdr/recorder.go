@@ -165,7 +165,7 @@ func FactsOf(r *call.Record) Facts {
 		CallID: r.ID, TenantID: r.Tenant, Direction: string(r.Direction),
 		From: r.From.Number, FromName: r.From.Name, To: r.Dialled, ToE164: r.DialledE164, Number: r.Number,
 		Start: r.Start, Ring: r.Ring, Answer: r.Answer, End: r.End,
-		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency,
+		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency, Bypassed: r.Bypassed,
 	}
 	if f.From == "" {
 		f.From = r.From.Device

@@ -38,6 +38,16 @@ func (l *Line) ObjectKind() Kind { return KindLine }
 // Key implements Object.
 func (l *Line) Key() string { return l.Number }
 
+// Device is the device of that username; nil when the line has none.
+func (l *Line) Device(username string) *Device {
+	for i := range l.Devices {
+		if l.Devices[i].Username == username {
+			return &l.Devices[i]
+		}
+	}
+	return nil
+}
+
 // CallLimit is the number of calls the line may have at a time, 0 for no limit.
 func (l *Line) CallLimit() int {
 	if l.Product == SIPPhone {

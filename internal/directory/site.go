@@ -16,6 +16,8 @@ type Site struct {
 	AreaCode string `json:"area_code,omitempty"`
 	// Country is the ISO 3166-1 alpha-2 code ("IR").
 	Country string `json:"country,omitempty"`
+	// DirectMedia lets the media of calls within the site go straight between its devices.
+	DirectMedia bool `json:"direct_media,omitempty"`
 }
 
 // ObjectKind implements Object.

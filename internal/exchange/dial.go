@@ -65,9 +65,27 @@ func (d *diversion) visit(line *directory.Line) []call.Target {
 		d.why = admission.Inbound.Refusal()
 		return nil
 	}
+	d.straighten(places, line)
 	d.visited = append(d.visited, line.Number)
 	d.taken = append(d.taken, release)
 	return places
+}
+
+// straighten marks the places whose media may go straight between them and the caller: devices of one site that allows it,
+// with the same terms and nothing to be converted.
+func (d *diversion) straighten(places []call.Target, line *directory.Line) {
+	if d.line == nil || d.line.Site.IsZero() || d.line.Site != line.Site {
+		return
+	}
+	site := d.snapshot.SiteByID(line.Site)
+	own := d.line.Device(d.inv.Device)
+	if site == nil || !site.DirectMedia || own == nil || own.Media != nil {
+		return
+	}
+	for i := range places {
+		other := line.Device(places[i].Device)
+		places[i].Direct = other != nil && other.Media == nil && other.SRTP == own.SRTP
+	}
 }
 
 // redirect follows a 3xx of a phone, to lines of its own tenant only: a redirection gives nobody rights that the

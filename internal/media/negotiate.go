@@ -61,6 +61,9 @@ func (s *Session) localize(theirs *sdp.Description, rewrite func(*Session, *sect
 	if s.closed.Load() {
 		return nil, ErrClosed
 	}
+	if s.direct.Load() {
+		return s.pass(theirs), nil
+	}
 	addr, err := s.address()
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ type Session struct {
 	asked    bool        // remote is an offer that is not answered yet
 	refused  error       // why the last stream of an offer was refused
 	extended atomic.Bool // offers show the codecs that need a conversion, too
+	direct   atomic.Bool // the media goes straight between the parties
 	held     atomic.Bool // remote lets no audio flow to the party
 	closed   atomic.Bool
 	cname    string // in RTCP of our own

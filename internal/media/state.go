@@ -19,6 +19,7 @@ type State struct {
 	Latching Latching      `json:"latching"`
 	Terms    Terms         `json:"terms,omitzero"`
 	Extended bool          `json:"extended,omitempty"`
+	Direct   bool          `json:"direct,omitempty"`
 	Origin   origin        `json:"origin"`
 	Remote   description   `json:"remote"`
 	CNAME    string        `json:"cname,omitempty"`
@@ -74,7 +75,7 @@ type VoiceState struct {
 
 // State writes the session down as it is now.
 func (s *Session) State() State {
-	x := State{Peer: s.peer, Latching: s.policy, Terms: s.terms, Extended: s.extended.Load(), Origin: s.origin, Remote: s.remote, CNAME: s.cname}
+	x := State{Peer: s.peer, Latching: s.policy, Terms: s.terms, Extended: s.extended.Load(), Direct: s.direct.Load(), Origin: s.origin, Remote: s.remote, CNAME: s.cname}
 	for _, st := range s.Streams() {
 		x.Streams = append(x.Streams, st.state())
 	}
@@ -141,6 +142,7 @@ func (e *Engine) Restore(x State) (*Session, error) {
 	s.origin, s.remote, s.cname = x.Origin, x.Remote, x.CNAME
 	s.held.Store(x.Remote.held())
 	s.extended.Store(x.Extended)
+	s.direct.Store(x.Direct)
 	for _, saved := range x.Streams {
 		if err := s.restore(saved); err != nil {
 			s.Close()

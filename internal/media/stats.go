@@ -39,6 +39,9 @@ type StreamStats struct {
 // Stats reads the statistics of all streams.
 func (s *Session) Stats() []StreamStats {
 	streams := s.Streams()
+	if len(streams) == 0 && s.direct.Load() {
+		return s.directStats()
+	}
 	list := make([]StreamStats, len(streams))
 	for i, st := range streams {
 		list[i] = st.stats()

@@ -126,6 +126,7 @@ func (l *Leg) newMedia() error {
 	if err != nil {
 		return err
 	}
+	s.SetDirect(l.out != nil && l.out.invite.Target.Direct && !l.terms.Browser)
 	l.adopt(s)
 	return nil
 }

@@ -427,7 +427,7 @@ func (l *Leg) refused(m *sip.Message) {
 			return
 		}
 		l.failed(causeOf(m, cause.FromSIP(status)), nil)
-	case (status == 488 || status == 606) && l.extend():
+	case (status == 488 || status == 606) && l.relax():
 		l.retry(causeOf(m, cause.FromSIP(status)))
 	case status == 503 || status == 408: // RFC 3263 §4.3
 		l.nextTarget(causeOf(m, cause.FromSIP(status)))
@@ -436,6 +436,16 @@ func (l *Leg) refused(m *sip.Message) {
 	default:
 		l.failed(causeOf(m, cause.FromSIP(status)), nil)
 	}
+}
+
+// relax offers the party something else than what it has refused: media through us where it was to go straight to the caller,
+// more codecs; false when there is nothing else.
+func (l *Leg) relax() bool {
+	if l.media != nil && l.media.IsDirect() {
+		l.media.SetDirect(false)
+		return true
+	}
+	return l.extend()
 }
 
 // extend widens the offer by the codecs that need a conversion, when the party has refused the others; false when that makes
