@@ -1,4 +1,4 @@
-// Frames writes Opus packets of speech, 20 ms each, for load generators that send what they are given: a length of two bytes,
+// Command frames writes Opus packets of speech, 20 ms each, for load generators that send what they are given: a length of two bytes,
 // low byte first, before each packet. It needs a build with libopus (-tags opus).
 package main
 

@@ -36,7 +36,7 @@ type Recorder struct {
 func (r *Recorder) Observe(n call.Notice) {
 	switch n := n.(type) {
 	case call.CallAnswered:
-		r.journal(n.Record, nil)
+		r.journal(n.Record, nil, time.Time{})
 	case call.CallNegotiated:
 		if !n.Record.IsAnswered() {
 			return
@@ -48,7 +48,7 @@ func (r *Recorder) Observe(n call.Notice) {
 				r.log().Warn("call cannot be kept over a restart", "call", n.Record.ID, "error", err)
 			}
 		}
-		r.journal(n.Record, state)
+		r.journal(n.Record, state, time.Time{})
 	case call.CallEnded:
 		if err := r.Writer.Finish(Build(r.facts(n.Record))); err != nil {
 			r.log().Error("call record is lost", "call", n.Record.ID, "error", err)
@@ -56,11 +56,11 @@ func (r *Recorder) Observe(n call.Notice) {
 	}
 }
 
-func (r *Recorder) journal(record *call.Record, state []byte) {
+func (r *Recorder) journal(record *call.Record, state []byte, media time.Time) {
 	if len(state) > 0 && r.Seal != nil {
 		state = r.Seal(record.ID, state)
 	}
-	r.Writer.Answered(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), time.Time{}, state) })
+	r.Writer.Answered(record.ID, func() (store.JournalRow, error) { return Journal(r.facts(record), media, state) })
 }
 
 func (r *Recorder) log() *slog.Logger {
@@ -108,8 +108,10 @@ func (r *Recorder) rewrite(ctx context.Context, calls *call.Registry, now time.T
 		if !live || !record.IsAnswered() || !all && now.Sub(record.Answer) > freshFor {
 			continue
 		}
+		var media time.Time // set by the time that the snapshot is there: the mailbox keeps the order
+		c.Post(call.Do{F: func() { media = lastMedia(c) }})
 		if state, err := c.Snapshot(ctx); err == nil {
-			r.journal(record, state)
+			r.journal(record, state, media)
 		}
 	}
 }
