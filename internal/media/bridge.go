@@ -311,8 +311,12 @@ func (s *Session) link() {
 		if far == nil {
 			continue
 		}
-		st.join(far)
-		far.join(st)
+		if !s.hushed.Load() || !st.isVoice() {
+			st.join(far)
+		}
+		if !other.hushed.Load() || !far.isVoice() {
+			far.join(st)
+		}
 	}
 }
 

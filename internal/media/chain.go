@@ -1,6 +1,7 @@
 package media
 
 import (
+	"slices"
 	"strings"
 
 	"dialtone/internal/network"
@@ -35,18 +36,45 @@ type detacher interface{ detach() }
 
 // chain is the immutable way of a stream's packets. It is swapped as a whole.
 type chain struct {
-	stages  []Stage
-	out     Output
+	stages  []Stage       // ears first
+	out     Output        // nil: what the stages have left ends here
 	control ControlOutput // out, when it wants RTCP
 }
 
-func newChain(out Output, stages []Stage) *chain {
+// newChain makes a chain that the given ears hear, too.
+func newChain(out Output, stages []Stage, ears []Stage) *chain {
+	all := slices.Clone(ears)
+	for _, stage := range stages {
+		if !isEar(stage) {
+			all = append(all, stage)
+		}
+	}
 	if out == nil {
+		all = all[:len(ears)]
+	}
+	if out == nil && len(all) == 0 {
 		return nil
 	}
-	c := &chain{stages: stages, out: out}
+	c := &chain{stages: all, out: out}
 	c.control, _ = out.(ControlOutput)
 	return c
+}
+
+func isEar(s Stage) bool {
+	_, ok := s.(*Ear)
+	return ok
+}
+
+// ears are those stages of a chain, which may be nil, that hear whatever it is connected to.
+func (c *chain) ears() []Stage {
+	if c == nil {
+		return nil
+	}
+	n := slices.IndexFunc(c.stages, func(s Stage) bool { return !isEar(s) })
+	if n < 0 {
+		n = len(c.stages)
+	}
+	return c.stages[:n]
 }
 
 func (c *chain) pass(ps []network.Packet) {
@@ -55,7 +83,9 @@ func (c *chain) pass(ps []network.Packet) {
 			return
 		}
 	}
-	c.out.WritePackets(ps)
+	if c.out != nil {
+		c.out.WritePackets(ps)
+	}
 }
 
 func (c *chain) String() string {
@@ -67,18 +97,36 @@ func (c *chain) String() string {
 		b.WriteString(stage.String())
 		b.WriteString(" -> ")
 	}
+	if c.out == nil {
+		return b.String() + "nowhere"
+	}
 	b.WriteString(c.out.String())
 	return b.String()
 }
 
 // Connect swaps the chain of the stream: from the next packet on, what the party sends passes the stages and ends in
-// out. A nil out lets it end nowhere.
+// out. A nil out lets it end nowhere. Ears stay.
 func (st *Stream) Connect(out Output, stages ...Stage) {
-	old := st.chain.Swap(newChain(out, stages))
+	st.connecting.Lock()
+	old := st.chain.Load()
+	st.chain.Store(newChain(out, stages, old.ears()))
+	st.connecting.Unlock()
 	if old == nil {
 		return
 	}
 	if d, ok := old.out.(detacher); ok && old.out != out {
 		d.detach()
 	}
+}
+
+// tap changes who hears the stream beside its output.
+func (st *Stream) tap(change func(ears []Stage) []Stage) {
+	st.connecting.Lock()
+	defer st.connecting.Unlock()
+	old := st.chain.Load()
+	ears := change(slices.Clone(old.ears()))
+	if old == nil {
+		old = new(chain)
+	}
+	st.chain.Store(newChain(old.out, old.stages, ears))
 }

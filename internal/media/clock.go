@@ -27,10 +27,18 @@ type clock struct {
 	done  chan struct{}
 
 	mu      sync.Mutex
-	slots   [slotCount][]*talker // each immutable, replaced as a whole
-	talkers int
+	slots   [slotCount][]paced // each immutable, replaced as a whole
+	members int
 	tick    int64 // the last tick that was served, in milliseconds since epoch
 	reports reportQueue
+}
+
+// paced is what the clock moves: a talker, or a pump.
+type paced interface {
+	// tick is called every 20 ms of engine time, which is given in milliseconds, on the clock's goroutine.
+	tick(tick int64, s *scratch)
+	// place is where the clock notes the slot of a frame in which the member is served. The clock's lock guards it.
+	place() *int64
 }
 
 func newClock(epoch time.Time) *clock {
@@ -45,11 +53,11 @@ func (c *clock) stop() {
 
 func (c *clock) now() int64 { return int64(time.Since(c.epoch)) }
 
-// add puts a talker on the clock; it is ticked every 20 ms until it is removed.
-func (c *clock) add(t *talker) {
+// add puts a member on the clock; it is ticked every 20 ms until it is removed.
+func (c *clock) add(t paced) {
 	c.mu.Lock()
 	now := c.now() / int64(tickTime)
-	if c.talkers == 0 {
+	if c.members == 0 {
 		c.tick = now
 	}
 	// The emptiest slot; among equals the one that comes next.
@@ -59,24 +67,24 @@ func (c *clock) add(t *talker) {
 			best = slot
 		}
 	}
-	t.slot = best
+	*t.place() = best
 	c.slots[best] = append(slices.Clone(c.slots[best]), t)
-	c.talkers++
+	c.members++
 	c.mu.Unlock()
 	c.nudge()
 }
 
-// remove takes a talker off the clock. A tick that is under way may still reach it.
-func (c *clock) remove(t *talker) {
+// remove takes a member off the clock. A tick that is under way may still reach it.
+func (c *clock) remove(t paced) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old := c.slots[t.slot]
+	old := c.slots[*t.place()]
 	i := slices.Index(old, t)
 	if i < 0 {
 		return
 	}
-	c.slots[t.slot] = slices.Delete(slices.Clone(old), i, i+1)
-	c.talkers--
+	c.slots[*t.place()] = slices.Delete(slices.Clone(old), i, i+1)
+	c.members--
 }
 
 // schedule sets when a stream's next report is due, in engine time.
@@ -137,7 +145,7 @@ func (c *clock) next() int64 {
 	if len(c.reports) > 0 {
 		next = c.reports[0].due
 	}
-	if c.talkers == 0 {
+	if c.members == 0 {
 		return next
 	}
 	for i := c.tick + 1; i <= c.tick+slotCount; i++ {
@@ -155,12 +163,12 @@ func (c *clock) next() int64 {
 func (c *clock) serve(s *scratch) {
 	now := c.now()
 	for {
-		tick, talkers := c.turn(now / int64(tickTime))
+		tick, members := c.turn(now / int64(tickTime))
 		if tick < 0 {
 			break
 		}
-		for _, t := range talkers {
-			t.tick(tick, s)
+		for _, m := range members {
+			m.tick(tick, s)
 		}
 	}
 	for {
@@ -174,11 +182,11 @@ func (c *clock) serve(s *scratch) {
 	}
 }
 
-// turn moves to the next tick that has talkers, up to now, and returns them; -1 when there is none.
-func (c *clock) turn(now int64) (int64, []*talker) {
+// turn moves to the next tick that has members, up to now, and returns them; -1 when there is none.
+func (c *clock) turn(now int64) (int64, []paced) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.talkers == 0 {
+	if c.members == 0 {
 		return -1, nil
 	}
 	c.tick = max(c.tick, now-catchUp)

@@ -44,7 +44,7 @@ func TestPlayersAreSpread(t *testing.T) {
 		}
 		l.e.clock.mu.Lock()
 		defer l.e.clock.mu.Unlock()
-		if l.e.clock.talkers != 0 || slices.ContainsFunc(l.e.clock.slots[:], func(s []*talker) bool { return len(s) > 0 }) {
+		if l.e.clock.members != 0 || slices.ContainsFunc(l.e.clock.slots[:], func(s []paced) bool { return len(s) > 0 }) {
 			t.Error("the clock still has players")
 		}
 	})

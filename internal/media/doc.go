@@ -10,6 +10,8 @@
 //   - Stream: one m-line of a session, with a chain "source -> stages -> output" that can be swapped while it runs and
 //     print itself. Outputs that live here: the bridge to another stream, which passes, renumbers or converts; echo;
 //     decoding to PCM for a Sink. Inputs that live here: PCM from a Source, keys that are pressed.
+//   - Ear and Pump: what a party says as a Source, beside the relay or in place of it, and how it is moved to where no
+//     stream pulls it.
 //
 // It does not own: which streams and directions there are (the parties), ciphers, checks and handshakes (srtp, ice, dtls),
 // jitter buffers (jitter), mixing, playing from files and recording (mixer, player, recorder, tap), and signalling of any
@@ -17,8 +19,8 @@
 //
 // Goroutines: the poller's workers, on which packets are handled from socket to socket without a hand-over, and one
 // clock that paces playing and RTCP, and a watcher that looks at every session each two seconds (consent, quality). All
-// belong to the Engine and end with its Close. DTLS handshakes have goroutines of their own, which end with the session. A Session has none: its
-// methods are called by one goroutine at a time (the leg's), except those that only look (Stats, LastMedia, Held,
+// belong to the Engine and end with its Close. DTLS handshakes have goroutines of their own, which end with the session. A
+// Session has none: its methods are called by one goroutine at a time (the leg's), except those that only look (Stats, LastMedia, Held,
 // HeardControl, String), which any may call, also after Close. None of them may be called from a handler on a media worker.
 //
 // Ordering: packets of one party keep the order in which they arrived. Nothing is ordered between the two directions

@@ -116,7 +116,7 @@ func (t *talker) spoken() uint32 {
 // ends reports whether the party's packets end here and are not relayed.
 func (st *Stream) ends() bool {
 	c := st.chain.Load()
-	if c == nil {
+	if c == nil || c.out == nil {
 		return false
 	}
 	b, relayed := c.out.(*bridge)

@@ -47,7 +47,8 @@ type Session struct {
 	direct   atomic.Bool // the media goes straight between the parties
 	held     atomic.Bool // remote lets no audio flow to the party
 	closed   atomic.Bool
-	cname    string // in RTCP of our own
+	hushed   atomic.Bool // what the party says is not passed on
+	cname    string      // in RTCP of our own
 	bridged  *Session
 	streams  atomic.Pointer[[]*Stream] // immutable, by m-line; nil entries have no port
 }

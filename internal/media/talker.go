@@ -87,7 +87,10 @@ func (t *talker) start() {
 	t.reporter.start()
 }
 
-// tick says what is due at a tick of the clock, in milliseconds of engine time.
+// place implements paced.
+func (t *talker) place() *int64 { return &t.slot }
+
+// tick implements paced: it says what is due.
 func (t *talker) tick(tick int64, s *scratch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -291,6 +294,7 @@ func (t *talker) close() {
 // key is a press that waits or is under way.
 type key struct {
 	code    uint8
+	beep    *tone.Generator // what is sounded is no key
 	length  time.Duration
 	encoder rtp.EventEncoder
 	next    rtp.EventPacket
@@ -316,7 +320,7 @@ func (t *talker) press(tick int64, s *scratch) bool {
 		k.encoder = rtp.NewEventEncoder(k.code, 10, k.length, t.sender.Timestamp, 8000)
 		k.next, k.more = k.encoder.Next()
 	}
-	if t.event.Name == "" {
+	if t.event.Name == "" || k.beep != nil {
 		return t.sound(k, tick, s)
 	}
 	for k.more && tick-k.from >= k.next.At.Milliseconds() {
@@ -347,16 +351,32 @@ func (t *talker) sound(k *key, tick int64, s *scratch) bool {
 		t.keys = slices.Delete(t.keys, 0, 1)
 		return false
 	}
-	if k.tone == nil {
+	pause := int64(keyPause)
+	switch {
+	case k.tone != nil:
+	case k.beep != nil:
+		k.tone = k.beep
+		t.sounding.Store(true)
+	default:
 		letter := rtp.Key(k.code)
 		k.tone = tone.NewGenerator(tone.Key(letter, max(k.length, leastTone*time.Millisecond), keyPause*time.Millisecond))
 		t.sounding.Store(true)
 	}
+	if k.beep != nil {
+		pause = 0
+	}
 	elapsed := tick - k.from
 	frame := s.frame[:frameSamples]
 	switch length := max(k.length.Milliseconds(), leastTone); {
+<<<<<<< HEAD
 	case elapsed < length+keyPause:
 		k.tone.Read(frame)
+=======
+	case elapsed < length:
+		k.tone.Read(frame)
+	case elapsed < length+pause:
+		clear(frame)
+>>>>>>> cd3c59e (media: let others hear a party beside the relay, hush one who holds, sound a beep)
 	default:
 		t.keys = slices.Delete(t.keys, 0, 1)
 		t.sounding.Store(false)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"dialtone/internal/media/tone"
 	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 )
@@ -120,6 +121,35 @@ func (s *Session) SendDigit(digit byte, length time.Duration) error {
 	t.keys = append(t.keys, key{code: code, length: length})
 	t.start()
 	return nil
+}
+
+// Beep sounds a tone to the party for a while, 80 ms at least, in place of whatever else it would hear meanwhile.
+func (s *Session) Beep(t tone.Tone, length time.Duration) error {
+	st, err := s.speaking()
+	if err != nil {
+		return err
+	}
+	k := key{beep: tone.NewGenerator(tone.Cadence{{Tone: t}}), length: length}
+	talk := st.talk()
+	talk.mu.Lock()
+	defer talk.mu.Unlock()
+	talk.choose()
+	if talk.voice.encoder == nil {
+		return ErrNoCodec
+	}
+	talk.keys = append(talk.keys, k)
+	talk.start()
+	return nil
+}
+
+// VoiceRate is the sampling rate of the codec in which we speak to the party, in Hz; false when there is none that is made
+// here.
+func (s *Session) VoiceRate() (int, bool) {
+	st := s.Audio()
+	if st == nil {
+		return 0, false
+	}
+	return st.talk().rate()
 }
 
 // TakesEvents reports whether the party takes keys as telephone-events.
