@@ -1,12 +1,12 @@
 // Package store says what is kept on disk and what whoever keeps it promises: the directory's objects with their audit
-// trail, the bindings of registered devices, the journal of running calls and the records of ended ones, and large
-// objects such as recordings.
+// trail, the bindings of registered devices, the journal of running calls and the records of ended ones, what is known
+// of recordings, and large objects.
 //
 // It owns the interfaces, the rows that pass through them and their errors. It does not own a database: store/sqlite
 // opens one, store/relational holds the statements that every SQL engine runs, store/bindinglog keeps bindings in files
 // of its own, store/disk keeps large objects, store/seal encrypts secrets, and store/storetest is the suite that any
 // implementation has to pass. It does not look
-// into the bodies of bindings, journals and records: these belong to location and cdr.
+// into the bodies of bindings, journals, records and recordings: these belong to location, cdr and recording.
 //
 // Goroutines: none. All methods may be called by many goroutines at once and block until the work is done or the
 // context ends; nothing on the path of a call waits for them.
@@ -33,6 +33,7 @@ type Store interface {
 	Objects
 	Trail
 	Calls
+	Recordings
 	// Close ends all use of the store; it waits for what is running.
 	Close() error
 }

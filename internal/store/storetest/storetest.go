@@ -52,6 +52,7 @@ func Run(t *testing.T, open Opener) {
 		{"snapshot", testSnapshot},
 		{"journal", testJournal},
 		{"records", testRecords},
+		{"recordings", testRecordings},
 		{"concurrency", testConcurrency},
 		{"reopen", testReopen},
 		{"close", testClose},
