@@ -36,6 +36,7 @@ type lineFields struct {
 	User     *string `json:"user,omitempty" help:"Name of the person."`
 	Site     *string `json:"site,omitempty" help:"Name of the place."`
 	MaxCalls *int    `json:"max_calls,omitempty" help:"Calls at a time; 0 is no limit."`
+	Record   *string `json:"record,omitempty" help:"Whether calls are recorded: off, always or on_demand."`
 	Language *string `json:"language,omitempty" help:"Language tag such as fa."`
 
 	Device    []string `json:"-" placeholder:"USERNAME[:PASSWORD]" sep:"none" help:"Device to add or change; may be repeated. A new one without password gets one, which is shown once."`

@@ -134,6 +134,25 @@ func (c *Call) Step(step, reason string) {
 	c.facts.Path = append(c.facts.Path, PathStep{At: time.Now(), Step: step, Reason: reason})
 }
 
+// AddRecording notes that the call is being recorded.
+func (c *Call) AddRecording(id string) {
+	if slices.Contains(c.facts.Recordings, id) {
+		return
+	}
+	c.facts.Recordings = append(c.facts.Recordings, id)
+	if c.facts.IsAnswered() && !c.delayed {
+		c.negotiated() // what is kept of the call has it, too
+		return
+	}
+	c.publish()
+}
+
+// FailRecording notes that a recording of the call is missing or cut short.
+func (c *Call) FailRecording() {
+	c.facts.RecordingFailed = true
+	c.publish()
+}
+
 // SetTo notes whom the dial plan has found.
 func (c *Call) SetTo(to Side) {
 	c.facts.To = to
@@ -425,7 +444,7 @@ func legOf(e Event) Leg {
 // publish makes the facts visible to other goroutines.
 func (c *Call) publish() {
 	r := c.facts
-	r.Path = slices.Clone(r.Path)
+	r.Path, r.Recordings = slices.Clone(r.Path), slices.Clone(r.Recordings)
 	r.Legs = make([]LegRecord, len(c.parties))
 	for i, p := range c.parties {
 		if !p.gone {

@@ -47,6 +47,9 @@ type Record struct {
 	Hold   time.Duration `json:"hold"`    // while at least one party held the other
 	OnHold bool          `json:"on_hold"` // now
 
+	Recordings      []string `json:"recordings,omitempty"`       // identifiers
+	RecordingFailed bool     `json:"recording_failed,omitempty"` // one of them, at least, is missing or cut short
+
 	Cause cause.Cause `json:"cause"` // zero while the call lasts
 	Legs  []LegRecord `json:"legs"`
 	Path  []PathStep  `json:"path"`

@@ -36,6 +36,8 @@ type Facts struct {
 
 	Bypassed  bool
 	Emergency bool
+
+	RecordingFailed bool
 }
 
 // StepFact is a Step as the call notes it.
@@ -81,6 +83,8 @@ func Build(f Facts) Record {
 		Encrypted: encrypted(f.Legs),
 		Bypassed:  new(f.Bypassed),
 		Emergency: new(f.Emergency),
+
+		RecordingFailed: new(f.RecordingFailed),
 	}
 	return r
 }

@@ -133,6 +133,7 @@ func ownColumns() []column {
 		{"encrypted", func(r *Record) string { return truth(r.Flags.Encrypted) }},
 		{"bypassed", func(r *Record) string { return truth(r.Flags.Bypassed) }},
 		{"emergency", func(r *Record) string { return truth(r.Flags.Emergency) }},
+		{"recording_failed", func(r *Record) string { return truth(r.Flags.RecordingFailed) }},
 	}
 }
 

@@ -90,4 +90,6 @@ type Flags struct {
 	Encrypted *bool `json:"encrypted"` // the media of every leg; null when there was none
 	Bypassed  *bool `json:"bypassed"`  // the media did not pass through the exchange
 	Emergency *bool `json:"emergency"`
+	// RecordingFailed: a recording of the call is missing or cut short.
+	RecordingFailed *bool `json:"recording_failed"`
 }

@@ -111,7 +111,8 @@ func TestRecordJSON(t *testing.T) {
   "on_net": true,
   "encrypted": false,
   "bypassed": false,
-  "emergency": false
+  "emergency": false,
+  "recording_failed": false
  }
 }`
 	words := cause.Normal(cause.Caller).Words

@@ -167,7 +167,8 @@ func FactsOf(r *call.Record) Facts {
 		CallID: r.ID, TenantID: r.Tenant, Direction: string(r.Direction),
 		From: r.From.Number, FromName: r.From.Name, To: r.Dialled, ToE164: r.DialledE164, Number: r.Number,
 		Start: r.Start, Ring: r.Ring, Answer: r.Answer, End: r.End,
-		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency, Bypassed: r.Bypassed,
+		Hold: r.Hold, Cause: r.Cause, Emergency: r.Emergency, Bypassed: r.Bypassed, Recordings: r.Recordings,
+		RecordingFailed: r.RecordingFailed,
 	}
 	if f.From == "" {
 		f.From = r.From.Device

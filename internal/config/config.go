@@ -30,13 +30,15 @@ type Config struct {
 	Node     string `toml:"node"`     // name of this node, host name by default
 	Log      Level  `toml:"log"`
 
-	SIP   SIP   `toml:"sip"`
-	RTP   RTP   `toml:"rtp"`
-	HTTP  HTTP  `toml:"http"`
-	TLS   TLS   `toml:"tls"`
-	Guard Guard `toml:"guard"`
-	TURN  TURN  `toml:"turn"`
-	H323  H323  `toml:"h323"`
+	SIP       SIP       `toml:"sip"`
+	RTP       RTP       `toml:"rtp"`
+	Recording Recording `toml:"recording"`
+	Music     Music     `toml:"music"`
+	HTTP      HTTP      `toml:"http"`
+	TLS       TLS       `toml:"tls"`
+	Guard     Guard     `toml:"guard"`
+	TURN      TURN      `toml:"turn"`
+	H323      H323      `toml:"h323"`
 
 	// source remembers where the keys stood, so that later complaints can name the line.
 	source source
@@ -127,7 +129,9 @@ func Default() Config {
 			Drain:          Duration{30 * time.Second},
 			Public:         "auto",
 		},
-		RTP: RTP{Ports: PortRange{First: 10000, Last: 19999}},
+		RTP:       RTP{Ports: PortRange{First: 10000, Last: 19999}},
+		Recording: Recording{Keep: Age{90 * 24 * time.Hour}, Format: WAVALaw, Encrypt: true},
+		Music:     Music{Hold: true},
 		HTTP: HTTP{Listen: []HTTPListener{
 			{Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 8080), Serve: Services()},
 		}},

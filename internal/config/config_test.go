@@ -62,6 +62,17 @@ resume = true
 [rtp]
 ports = "20000-20001"
 
+[recording]
+keep = "30d"
+format = "opus"
+encrypt = false
+dir = "/srv/recordings"
+beep = "15s"
+
+[music]
+hold = false
+dir = "/srv/music"
+
 [http]
 listen = ["http://localhost", "https://0.0.0.0:8443?serve=console,api&from=lan"]
 
@@ -116,7 +127,9 @@ listen = ["0.0.0.0:1720"]
 			Domains:        []string{"pbx.example.ir", "10.0.0.1"},
 			Resume:         true,
 		},
-		RTP: RTP{Ports: PortRange{20000, 20001}},
+		RTP:       RTP{Ports: PortRange{20000, 20001}},
+		Recording: Recording{Keep: Age{30 * 24 * time.Hour}, Format: Opus, Dir: "/srv/recordings", Beep: Age{15 * time.Second}},
+		Music:     Music{Dir: "/srv/music"},
 		HTTP: HTTP{Listen: []HTTPListener{
 			{Addr: addr("127.0.0.1:80"), Serve: Services()},
 			{TLS: true, Addr: addr("0.0.0.0:8443"), Serve: []Service{Console, API}, LAN: true, Chosen: true},

@@ -237,6 +237,7 @@ func (c *Config) check() Errors {
 	if (c.TLS.Certificate == "") != (c.TLS.Key == "") {
 		fault("tls", "certificate and key belong together")
 	}
+	c.Recording.check(fault)
 	c.Guard.check(fault)
 	c.TURN.check(c.RTP.Ports, fault)
 	slices.SortStableFunc(es, func(a, b Error) int { return a.Line - b.Line })

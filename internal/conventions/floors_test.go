@@ -30,7 +30,7 @@ func floors() map[string]int {
 
 		"internal/exchange": 4, "internal/store": 4, "internal/cluster": 4, "internal/rating": 4, "internal/cdr": 4,
 		"internal/report": 4, "internal/trace": 4, "internal/doctor": 4, "internal/config": 4, "internal/metrics": 4,
-		"internal/softphone": 4,
+		"internal/softphone": 4, "internal/recording": 4,
 
 		"internal/ingress": 5, "internal/admin": 5, "internal/provision": 5, "internal/automation": 5, "web": 5,
 
@@ -60,6 +60,7 @@ func edges() map[string][]string {
 		"internal/report":          {"internal/cdr", "internal/store"},
 		"internal/cdr":             {"internal/store"},
 		"internal/rating":          {"internal/store"},
+		"internal/recording":       {"internal/store"},
 		"internal/demo":            {"internal/server"},
 	}
 	for dir, floor := range floors() {

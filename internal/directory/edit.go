@@ -208,7 +208,7 @@ func copyLine(o *Line) *Line {
 		l = &clone
 		l.Devices = slices.Clone(o.Devices)
 	}
-	l.Product, l.Language = intern(o.Product), intern(o.Language)
+	l.Product, l.Language, l.Record = intern(o.Product), intern(o.Language), intern(o.Record)
 	for i := range l.Devices {
 		d := &l.Devices[i]
 		d.Auth, d.Transport, d.SRTP = intern(d.Auth), intern(d.Transport), intern(d.SRTP)

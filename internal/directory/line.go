@@ -11,6 +11,26 @@ const (
 	SIPPhone  Product = "sip-phone" // one call at a time: the second one in is busy, the second one out is refused
 )
 
+// Recording says whether the calls of a line are recorded.
+type Recording string
+
+// The choices. Of the two lines of a call RecordOff wins, then RecordAlways.
+const (
+	RecordOnDemand Recording = ""       // when somebody asks for it; people write on_demand
+	RecordOff      Recording = "off"    // never, whoever asks
+	RecordAlways   Recording = "always" // from the answer to the end
+)
+
+const writtenOnDemand = "on_demand"
+
+// String is the choice as people write it.
+func (r Recording) String() string {
+	if r == RecordOnDemand {
+		return writtenOnDemand
+	}
+	return string(r)
+}
+
 // Line is the number of a person or a room, with the devices that ring when it is called.
 type Line struct {
 	Meta
@@ -21,9 +41,10 @@ type Line struct {
 	User    ID      `json:"user,omitzero"` // the person; zero: nobody's
 	Site    ID      `json:"site,omitzero"` // the place; zero: unknown
 	// MaxCalls is the number of calls at a time over all devices; 0: no limit. CallLimit also knows the product.
-	MaxCalls int      `json:"max_calls,omitempty"`
-	Language string   `json:"language,omitempty"`
-	Devices  []Device `json:"devices,omitempty"`
+	MaxCalls int       `json:"max_calls,omitempty"`
+	Record   Recording `json:"record,omitempty"`
+	Language string    `json:"language,omitempty"`
+	Devices  []Device  `json:"devices,omitempty"`
 }
 
 // Bounds of a line.
@@ -61,6 +82,9 @@ func (l *Line) SetDefaults() {
 	if l.Product == "" {
 		l.Product = Extension
 	}
+	if l.Record == writtenOnDemand {
+		l.Record = RecordOnDemand
+	}
 	l.Devices = slices.Clone(l.Devices)
 	for i := range l.Devices {
 		l.Devices[i].setDefaults()
@@ -73,6 +97,9 @@ func (l *Line) Validate() error {
 	errs.userPart("number", l.Number)
 	errs.text("name", l.Name, false)
 	oneOf(&errs, "product", l.Product, Extension, SIPPhone)
+	if l.Record != RecordOnDemand {
+		oneOf(&errs, "record", l.Record, writtenOnDemand, RecordOff, RecordAlways)
+	}
 	switch {
 	case l.MaxCalls < 0 || l.MaxCalls > MaxCallsLimit:
 		errs.add("max_calls", CodeOutOfRange, "must be 0 (no limit) to 10000")

@@ -17,7 +17,6 @@ type Stream struct {
 	engine  *Engine // the session's
 	rtp     *port   // its own; without sockets while it rides on another stream's
 	control *port
-<<<<<<< HEAD
 	isRTP   atomic.Bool            // else the packets are not looked into
 	isAudio atomic.Bool            // kind is "audio"
 	mux     atomic.Bool            // RTCP for the party goes to its RTP address
@@ -27,36 +26,13 @@ type Stream struct {
 	riders  atomic.Pointer[[]*Stream]
 	talker  atomic.Pointer[talker] // what we say ourselves
 	ears    keyEars
-=======
-	keys    keying // the leg's goroutine owns it
-
-	kind       atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
-	isRTP      atomic.Bool            // else the packets are not looked into
-	mux        atomic.Bool            // RTCP for the party goes to its RTP address
-	mute       atomic.Bool            // the party has said that it does not want to receive
-	ptime      atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
-	crypto     atomic.Pointer[agreement]
-	received   atomic.Pointer[[]payload] // what the party was told that it may send
-	wanted     atomic.Pointer[[]payload] // what the party has said that it takes, in its order
-	chain      atomic.Pointer[chain]
-	feeder     atomic.Pointer[Stream] // whose packets are relayed here
-	connecting sync.Mutex             // held while the chain is swapped
-	talker     atomic.Pointer[talker] // what we say ourselves
-	base       atomic.Pointer[Stream] // whose ports carry it; nil: its own
-	riders     atomic.Pointer[[]*Stream]
-	out        outbound
-	in         inbound // guarded by the lock of the RTP port that carries the stream
-	feedback   feedback
-	watch      watch
-	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
-	converted atomic.Pointer[string]
->>>>>>> cd3c59e (media: let others hear a party beside the relay, hush one who holds, sound a beep)
 
 	packetsIn, packetsOut atomic.Uint64
 	bytesIn, bytesOut     atomic.Uint64
 	in                    inbound // guarded by the lock of the RTP port that carries the stream
 	out                   outbound
 
+	connecting    sync.Mutex // held while the chain is swapped
 	index         int
 	ptime         atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
 	kind          atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another

@@ -368,15 +368,8 @@ func (t *talker) sound(k *key, tick int64, s *scratch) bool {
 	elapsed := tick - k.from
 	frame := s.frame[:frameSamples]
 	switch length := max(k.length.Milliseconds(), leastTone); {
-<<<<<<< HEAD
-	case elapsed < length+keyPause:
-		k.tone.Read(frame)
-=======
-	case elapsed < length:
-		k.tone.Read(frame)
 	case elapsed < length+pause:
-		clear(frame)
->>>>>>> cd3c59e (media: let others hear a party beside the relay, hush one who holds, sound a beep)
+		k.tone.Read(frame)
 	default:
 		t.keys = slices.Delete(t.keys, 0, 1)
 		t.sounding.Store(false)

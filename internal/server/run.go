@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"dialtone/internal/call"
 	"dialtone/internal/cdr"
 	"dialtone/internal/store"
 )
@@ -30,6 +31,7 @@ func (s *Server) Run(ctx context.Context) error {
 	start(saving, &locations, "locations", s.locations.Run)
 	run("transactions", s.transactions.Run)
 	run("journal", func(ctx context.Context) error { return s.recorder.Run(ctx, s.exchange.Calls()) })
+	run("recordings", s.recordings.Run)
 	run("memory", s.settle)
 	if s.options.TuneGC {
 		run("garbage", s.tuneGC)
@@ -121,7 +123,10 @@ func (s *Server) recover(ctx context.Context) error {
 		if s.options.Config.SIP.Resume && len(r.State) > 0 {
 			state, err := s.openState(r.CallID, r.State)
 			if err == nil {
-				_, err = s.exchange.Restore(state, s.endpoint)
+				var c *call.Call
+				if c, err = s.exchange.Restore(state, s.endpoint); err == nil {
+					s.recordings.Resumed(c)
+				}
 			}
 			if err == nil {
 				s.log.Info("call taken up again", "call", r.CallID)

@@ -34,11 +34,13 @@ import (
 	"dialtone/internal/ingress"
 	"dialtone/internal/location"
 	"dialtone/internal/media"
+	"dialtone/internal/media/recorder"
 	"dialtone/internal/media/turn"
 	"dialtone/internal/metrics"
 	"dialtone/internal/network"
 	"dialtone/internal/nexthop"
 	"dialtone/internal/proxy"
+	"dialtone/internal/recording"
 	"dialtone/internal/registrar"
 	"dialtone/internal/sip"
 	"dialtone/internal/sip/dialog"
@@ -70,6 +72,8 @@ type Options struct {
 	TuneGC bool
 	// NoAPI leaves the API out: in virtual time nothing may wait for a socket of the system.
 	NoAPI bool
+	// OpenRecording opens the file of a recording; nil: a new file of the disk.
+	OpenRecording func(path string) (recorder.File, error)
 }
 
 // Server is one assembled exchange.
@@ -89,6 +93,7 @@ type Server struct {
 	takesCalls   map[string]bool // by transport.Flow.Role: the listeners of the exchange
 	writer       *cdr.Writer
 	recorder     *cdr.Recorder
+	recordings   *recording.Archive
 	media        *media.Engine
 	turn         *turn.Server // nil where it has no listener
 	guard        *guard.Guard
@@ -240,7 +245,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 		NextHops: s.nextHops,
 		Reasons: []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String(), guard.ReasonOverload.String(),
 			guard.ReasonSmall.String()},
-		Blocked: s.blocked, Limits: s.limits(), Readings: s.readings(),
+		Blocked: s.blocked, Limits: s.limits(), Readings: append(s.readings(), s.recordingReadings()...),
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},
@@ -256,9 +261,12 @@ func (s *Server) buildCalls(context.Context) (err error) {
 		}
 		return ""
 	}}
+	if s.recordings, err = s.buildRecordings(); err != nil {
+		return err
+	}
 	s.exchange = exchange.New(exchange.Config{
 		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
-		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}},
+		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}, s.recordings},
 		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
 	})
 	return nil

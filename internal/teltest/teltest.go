@@ -22,6 +22,7 @@ import (
 
 	"dialtone/internal/cdr"
 	"dialtone/internal/config"
+	"dialtone/internal/media/recorder"
 	"dialtone/internal/network"
 	"dialtone/internal/server"
 	"dialtone/internal/sip/transport"
@@ -37,6 +38,8 @@ type Options struct {
 	File string
 	// Configure changes the static file. May be nil.
 	Configure func(*config.Config)
+	// OpenRecording opens the files of recordings; the disk's when nil.
+	OpenRecording func(path string) (recorder.File, error)
 }
 
 // Lines is the configuration of a Lab: lines 101 to 109 with one device each that is named like the line, 120 with three
@@ -111,6 +114,7 @@ func New(t testing.TB, o Options) *Lab {
 	}
 	var err error
 	l.Server, err = server.New(t.Context(), server.Options{Config: c, Network: l.Host, DNS: nobody{}, NoAPI: true, TraceBytes: 1 << 20,
+		OpenRecording: o.OpenRecording,
 		Getenv: func(name string) string {
 			if name == server.AdminPasswordVariable {
 				return "laboratory"

@@ -68,7 +68,7 @@ func TestFormsReadBack(t *testing.T) {
 	}
 	line := &directory.Line{
 		Meta: meta, Number: "101", Name: "Sara", Product: directory.Extension, User: n.users["sara"], Site: n.sites["tehran"], MaxCalls: 2,
-		Devices: []directory.Device{
+		Record: directory.RecordAlways, Devices: []directory.Device{
 			{ID: directory.NewID(), Username: "a", Auth: directory.AuthPassword, Transport: directory.TLS, SRTP: directory.SRTPRequired,
 				Credentials: []directory.Credential{{MD5: [16]byte{1}, SHA256: [32]byte{2}}, {MD5: [16]byte{3}, SHA256: [32]byte{4}}}},
 			{ID: directory.NewID(), Username: "b", Auth: directory.AuthStatic, SRTP: directory.SRTPOff,

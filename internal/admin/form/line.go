@@ -22,6 +22,7 @@ type Line struct {
 	User     string   `json:"user,omitempty" doc:"Name of the person"`
 	Site     string   `json:"site,omitempty" doc:"Name of the place"`
 	MaxCalls int      `json:"max_calls,omitempty" doc:"Calls at a time over all devices; 0 is no limit"`
+	Record   string   `json:"record,omitempty" enum:"off,always,on_demand" doc:"Whether calls are recorded; off wins over what the other line says"`
 	Language string   `json:"language,omitempty" doc:"Language tag such as fa or zh-TW"`
 	Devices  []Device `json:"devices,omitempty" nullable:"false" doc:"SIP accounts; several ring together"`
 }
@@ -73,7 +74,7 @@ func (f *Media) object() *directory.DeviceMedia {
 func OfLine(l *directory.Line, names Names) Line {
 	f := Line{
 		Head: head(l), Number: l.Number, Name: l.Name, Product: string(l.Product), User: names.UserName(l.User),
-		Site: names.SiteName(l.Site), MaxCalls: l.MaxCalls, Language: l.Language,
+		Site: names.SiteName(l.Site), MaxCalls: l.MaxCalls, Record: l.Record.String(), Language: l.Language,
 	}
 	for i := range l.Devices {
 		d := &l.Devices[i]
@@ -90,7 +91,8 @@ func OfLine(l *directory.Line, names Names) Line {
 func (f *Line) Object(tenant directory.ID, realm string, before *directory.Line, names Names) (*directory.Line, directory.Errors) {
 	var e errs
 	l := &directory.Line{
-		Number: f.Number, Name: f.Name, Product: directory.Product(f.Product), MaxCalls: f.MaxCalls, Language: f.Language,
+		Number: f.Number, Name: f.Name, Product: directory.Product(f.Product), MaxCalls: f.MaxCalls, Record: directory.Recording(f.Record),
+		Language: f.Language,
 	}
 	l.Tenant = tenant
 	if before != nil {
