@@ -71,11 +71,12 @@ type commands struct {
 	NextHop nextHopCmd `cmd:"" group:"Configuration" help:"Next hops: servers that requests are sent on to."`
 	Token   tokenCmd   `cmd:"" group:"Configuration" help:"Make a bearer token for the API."`
 
-	Calls         callsCmd         `cmd:"" group:"Operation" help:"Show the calls in progress."`
+	Calls         callsCmd         `cmd:"" group:"Operation" help:"The calls in progress; record them."`
 	Hangup        hangupCmd        `cmd:"" group:"Operation" help:"End a call."`
 	Registrations registrationsCmd `cmd:"" group:"Operation" help:"Show the devices that are registered."`
 	Status        statusCmd        `cmd:"" group:"Operation" help:"Show how the server is."`
 	Records       recordsCmd       `cmd:"" group:"Operation" help:"Show call records."`
+	Recordings    recordingsCmd    `cmd:"" group:"Operation" help:"What was recorded of calls."`
 	Ban           banCmd           `cmd:"" group:"Operation" help:"Sources of SIP messages that are not heard."`
 	TURN          turnCmd          `cmd:"" group:"Operation" name:"turn" help:"The STUN and TURN server for browsers behind firewalls."`
 	Trace         traceCmd         `cmd:"" group:"Operation" help:"Show the ladder of a call."`

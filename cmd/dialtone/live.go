@@ -16,12 +16,17 @@ import (
 
 type callsCmd struct {
 	remote
+	List   callsList   `cmd:"" default:"withargs" help:"Show the calls in progress."`
+	Record callsRecord `cmd:"" help:"Record a call."`
+}
+
+type callsList struct {
 	inTenant
 	Watch bool `short:"w" help:"Keep showing them until interrupted."`
 }
 
 // Run shows the calls in progress.
-func (c *callsCmd) Run(s *session) error {
+func (c *callsList) Run(s *session) error {
 	server, err := s.client()
 	if err != nil {
 		return err
@@ -32,7 +37,7 @@ func (c *callsCmd) Run(s *session) error {
 	return c.print(s, server, s.stdout)
 }
 
-func (c *callsCmd) print(s *session, server *client.Client, w io.Writer) error {
+func (c *callsList) print(s *session, server *client.Client, w io.Writer) error {
 	if s.global.JSON {
 		return client.Each(s.ctx, server, "/calls", c.query(), func(call json.RawMessage) error { return s.printJSON(call) })
 	}
@@ -66,7 +71,7 @@ func (c *callsCmd) print(s *session, server *client.Client, w io.Writer) error {
 const refresh = time.Second
 
 // watch draws the list again and again. With --json it prints the events of calls as they happen.
-func (c *callsCmd) watch(s *session, server *client.Client) error {
+func (c *callsList) watch(s *session, server *client.Client) error {
 	if s.global.JSON {
 		return server.Events(s.ctx, c.query(), func(e json.RawMessage) error {
 			var about struct {

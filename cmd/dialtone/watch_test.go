@@ -25,7 +25,7 @@ func TestWatchDrawsUntilInterrupted(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	out := &screen{draws: 2, stop: stop}
 	s := &session{system: system{stdout: out, stderr: out, getenv: func(string) string { return "" }}, ctx: ctx, global: &globals{Data: f.data}}
-	if status := s.report((&callsCmd{Watch: true}).Run(s)); status != exitDone {
+	if status := s.report((&callsList{Watch: true}).Run(s)); status != exitDone {
 		t.Errorf("status %d", status)
 	}
 	const page = "\x1b[Hno calls\x1b[K\n\x1b[J"

@@ -74,8 +74,10 @@ type Config struct {
 	Ladders   Ladders
 	Events    Events
 	Guard     Guard
-	TURN      TURN         // nil: none
-	Metrics   http.Handler // the Prometheus page; nil: none
+	TURN      TURN // nil: none
+	// Recordings is the archive of recorded calls.
+	Recordings Recordings
+	Metrics    http.Handler // the Prometheus page; nil: none
 	// TokenKey signs bearer tokens: 32 secret bytes that outlive a restart. Without it tokens end with the process.
 	TokenKey []byte
 	Log      *slog.Logger
@@ -92,8 +94,8 @@ type api struct {
 }
 
 func newAPI(c Config) (*api, error) {
-	if c.Store == nil || c.Directory == nil || c.Live == nil || c.Ladders == nil || c.Events == nil || c.Guard == nil || c.Log == nil || c.Now == nil {
-		return nil, errors.New("admin: store, directory, live view, ladders, events, guard, log and clock are required")
+	if c.Store == nil || c.Directory == nil || c.Live == nil || c.Ladders == nil || c.Events == nil || c.Guard == nil || c.Recordings == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("admin: store, directory, live view, ladders, events, guard, recordings, log and clock are required")
 	}
 	door, err := newDoor(c)
 	if err != nil {
@@ -149,6 +151,7 @@ func (a *api) routes() {
 	a.eventRoutes()
 	a.auditRoutes()
 	a.banRoutes()
+	a.recordingRoutes()
 	a.fileRoutes()
 	a.tokenRoutes()
 	a.turnRoutes()

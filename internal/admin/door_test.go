@@ -187,6 +187,8 @@ func TestRolesAndTenants(t *testing.T) {
 	b.must(201, "POST", Prefix+"/lines?tenant=stranger", `{"number":"900"}`)
 	b.must(201, "POST", Prefix+"/lines?tenant=reseller", `{"number":"100"}`)
 	b.live.calls = []Call{{ID: "c-reseller", Tenant: b.tenant("reseller").String()}, {ID: "c-stranger", Tenant: b.tenant("stranger").String()}}
+	b.keep("r-reseller", "reseller", 1)
+	b.keep("r-stranger", "stranger", 1)
 	b.finish("01890a5d-0000-7000-8000-000000000001", "reseller", b.clock.now())
 	b.finish("01890a5d-0000-7000-8000-000000000002", "stranger", b.clock.now())
 
@@ -215,6 +217,15 @@ func TestRolesAndTenants(t *testing.T) {
 		{"GET", "/records/01890a5d-0000-7000-8000-000000000001", "", [5]int{200, 200, 403, 403, 403}},
 		{"GET", "/records/01890a5d-0000-7000-8000-000000000002", "", [5]int{404, 404, 403, 403, 403}},
 		{"GET", "/calls/call-1/trace", "", [5]int{404, 404, 403, 403, 403}},
+		{"GET", "/recordings", "", [5]int{200, 200, 403, 403, 403}},
+		{"GET", "/recordings?tenant=stranger", "", [5]int{404, 404, 403, 403, 403}},
+		{"GET", "/recordings/r-reseller", "", [5]int{200, 200, 403, 403, 403}},
+		{"GET", "/recordings/r-stranger", "", [5]int{404, 404, 403, 403, 403}},
+		{"GET", "/recordings/r-stranger/audio", "", [5]int{404, 404, 403, 403, 403}},
+		{"PATCH", "/recordings/r-reseller", `{"hold":true}`, [5]int{200, 403, 403, 403, 403}},
+		{"DELETE", "/recordings/r-reseller", "", [5]int{409, 403, 403, 403, 403}},
+		{"POST", "/calls/c-reseller/record", `{"action":"start"}`, [5]int{200, 200, 404, 404, 404}},
+		{"POST", "/calls/c-stranger/record", `{"action":"start"}`, [5]int{404, 404, 404, 404, 404}},
 		{"GET", "/registrations", "", [5]int{200, 200, 403, 403, 403}},
 		{"GET", "/audit", "", [5]int{200, 403, 403, 403, 403}},
 		{"GET", "/audit?tenant=stranger", "", [5]int{404, 403, 403, 403, 403}},

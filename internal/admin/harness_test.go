@@ -20,11 +20,15 @@ import (
 	"golang.org/x/crypto/argon2"
 
 	"dialtone/internal/admin/form"
+	"dialtone/internal/call"
 	"dialtone/internal/cdr"
 	"dialtone/internal/config"
 	"dialtone/internal/directory"
 	"dialtone/internal/event"
 	"dialtone/internal/guard"
+	"dialtone/internal/media"
+	"dialtone/internal/network"
+	"dialtone/internal/recording"
 	"dialtone/internal/store"
 	"dialtone/internal/store/relational"
 	"dialtone/internal/store/seal"
@@ -52,6 +56,7 @@ type bench struct {
 	live      *fakeLive
 	guard     *guard.Guard
 	turn      *fakeTURN
+	archive   *fakeArchive
 	server    *Server
 	socket    *http.Client
 	url       string // of the HTTP listener
@@ -124,6 +129,54 @@ func (l *fakeLive) Hangup(id string) bool {
 	return false
 }
 
+// fakeArchive is an archive of real files whose takes are made up.
+type fakeArchive struct {
+	*recording.Archive
+	dir   string
+	owner func() directory.ID
+	acted []string
+	err   error // of what is asked for next
+}
+
+func (f *fakeArchive) act(what, callID string) (recording.Recording, error) {
+	f.acted = append(f.acted, what+" "+callID)
+	return recording.Recording{ID: "r1", Tenant: f.owner(), CallID: callID, State: recording.Running, Start: time.Unix(1, 0)}, f.err
+}
+
+func (f *fakeArchive) Start(_ context.Context, callID, by string) (recording.Recording, error) {
+	return f.act("start for "+by, callID)
+}
+
+func (f *fakeArchive) Stop(_ context.Context, callID string) (recording.Recording, error) {
+	return f.act("stop", callID)
+}
+
+func (f *fakeArchive) Pause(_ context.Context, callID string) (recording.Recording, error) {
+	return f.act("pause", callID)
+}
+
+func (f *fakeArchive) Resume(_ context.Context, callID string) (recording.Recording, error) {
+	return f.act("resume", callID)
+}
+
+// newArchive is that of a bench.
+func newArchive(b *bench, keys *seal.Keyring) *fakeArchive {
+	b.t.Helper()
+	engine, err := media.New(media.Config{Network: network.NewOS(network.OSConfig{}),
+		Workers: 1, Ports: media.PortRange{Min: 10000, Max: 10009}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = engine.Close() })
+	f := &fakeArchive{dir: filepath.Join(b.data, "recordings"), owner: func() directory.ID { return b.tenant(directory.DefaultTenant) }}
+	f.Archive, err = recording.New(recording.Config{Store: b.store, Directory: b.directory, Events: b.bus, Media: engine, Keys: keys,
+		Calls: func(string) (*call.Call, bool) { return nil, false }, Dir: f.dir, Format: recording.WAVALaw})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return f
+}
+
 // announcing is a guard whose ends of bans are events.
 type announcing struct {
 	*guard.Guard
@@ -185,9 +238,10 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.archive = newArchive(b, keys)
 	b.server, err = NewServer(ServerConfig{
 		Config: Config{
-			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus}, TURN: b.turn,
+			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus}, TURN: b.turn, Recordings: b.archive,
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dialtone_calls_active 0\n") }),
 			Log:     slog.New(slog.DiscardHandler), Now: b.clock.now,
 		},

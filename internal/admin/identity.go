@@ -37,13 +37,15 @@ func who(ctx context.Context) identity {
 type right uint8
 
 const (
-	readObjects   right = iota // of a tenant
-	changeObjects              // of a tenant
-	readCalls                  // calls, registrations, records, ladders, events of a tenant
-	steerCalls                 // of a tenant
-	readAudit                  // of a tenant
-	useMedia                   // be a party of calls
-	runSystem                  // tenants themselves, files, everything of all tenants
+	readObjects    right = iota // of a tenant
+	changeObjects               // of a tenant
+	readCalls                   // calls, registrations, records, ladders, events of a tenant
+	steerCalls                  // of a tenant
+	useMedia                    // be a party of calls
+	hearCalls                   // of a tenant: recordings, and calls as they are spoken
+	keepRecordings              // of a tenant: remove them, hold them
+	readAudit                   // of a tenant
+	runSystem                   // tenants themselves, files, everything of all tenants
 )
 
 // grants tells whether the role has the right, in its own tenant at least.
@@ -57,7 +59,7 @@ func grants(role directory.Role, r right) bool {
 	case directory.RoleAdmin:
 		return r != runSystem
 	case directory.RoleSupervisor:
-		return r == readCalls || r == steerCalls
+		return r == readCalls || r == steerCalls || r == hearCalls
 	case directory.RoleReader:
 		return r == readObjects
 	default: // agents and users have what is their own, which has hardly any routes yet

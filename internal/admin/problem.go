@@ -29,6 +29,14 @@ const (
 	CodeUnacceptable = "unacceptable" // 406 and 415: the format is not spoken here
 	CodeTimeout      = "timeout"      // 408: the body did not arrive in time
 	CodeFailed       = "failed"       // anything else
+
+	CodeUnconnected     = "unconnected"      // 409: the call does not connect two parties
+	CodeRecordingOff    = "recording_off"    // 409: calls of this line are not recorded
+	CodeRecordingAlways = "recording_always" // 409: calls of this line are always recorded
+	CodeRecordingActive = "recording_active" // 409: the call is being recorded, the recording runs
+	CodeRecordingIdle   = "recording_idle"   // 409: the call is not being recorded
+	CodeRecordingHeld   = "recording_held"   // 409: a legal hold keeps it
+	CodeRecordingFailed = "recording_failed" // 503: it cannot begin
 )
 
 // Problem is the body of every response that is not a success (RFC 9457).

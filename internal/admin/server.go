@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -188,7 +189,7 @@ func (s *Server) serve(h http.Handler) *http.Server {
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		limit := requestTime
-		if r.URL.Path == Prefix+"/export" || r.URL.Path == Prefix+"/apply" {
+		if r.URL.Path == Prefix+"/export" || r.URL.Path == Prefix+"/apply" || strings.HasSuffix(r.URL.Path, "/audio") {
 			limit = fileTime
 		}
 		// A recorder in a test knows no deadlines; a connection does.

@@ -149,7 +149,7 @@ listen = ["0.0.0.0:1720"]
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 
-	unsupported := map[string]int{"database": 3, "cluster": 4, "h323.listen": 51, "http.listen": 24}
+	unsupported := map[string]int{"database": 3, "cluster": 4, "h323.listen": 62, "http.listen": 35}
 	for _, e := range c.Unsupported() {
 		if unsupported[e.Key] != e.Line {
 			t.Errorf("%v: want line %d", e, unsupported[e.Key])

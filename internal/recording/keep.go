@@ -61,9 +61,17 @@ func (a *Archive) Find(ctx context.Context, id string) (Recording, error) {
 	return list[0], nil
 }
 
+// Sound is the bytes of a recording as a player wants them.
+type Sound interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+	// ContentType is the media type.
+	ContentType() string
+}
+
 // Open opens the sound of a recording that has ended: WAVE or Ogg, decrypted as it is read. One that runs is ErrActive, one
 // without a file store.ErrNotFound.
-func (a *Archive) Open(r Recording) (*recorder.Reader, error) {
+func (a *Archive) Open(r Recording) (Sound, error) {
 	switch {
 	case r.End.IsZero():
 		return nil, ErrActive
@@ -74,7 +82,10 @@ func (a *Archive) Open(r Recording) (*recorder.Reader, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("sound of recording %s: %w", r.ID, store.ErrNotFound)
 	}
-	return reader, err
+	if err != nil {
+		return nil, err
+	}
+	return reader, nil
 }
 
 func (a *Archive) pathOf(r Recording) string {

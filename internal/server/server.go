@@ -418,7 +418,7 @@ func (s *Server) buildAdmin(context.Context) error {
 	}
 	s.admin, err = admin.NewServer(admin.ServerConfig{
 		Config: admin.Config{
-			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s}, TURN: turns{s},
+			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s}, TURN: turns{s}, Recordings: s.recordings,
 			Metrics: s.metrics.Handler(), TokenKey: key, Log: s.log, Now: time.Now,
 		},
 		Data: c.Data, HTTP: c.HTTP.Listen, TLS: secure,
