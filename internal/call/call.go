@@ -66,6 +66,7 @@ type Call struct {
 	silent    time.Time // last media when supervision ended the call: the end for the record
 	over      cause.Cause
 	snapshot  atomic.Pointer[Record]
+	sessions  atomic.Pointer[[]LegMedia]
 	unsaved   bool          // a leg could not be written down yet
 	gone      chan struct{} // closed when the goroutine ends
 	restored  bool
@@ -242,6 +243,11 @@ func (c *Call) concerns(e Event) bool {
 		if p := c.find(e.Leg); p != nil {
 			c.tell(DigitPressed{Record: c.Record(), Leg: p.record.ID, Digit: e.Digit, DurationMS: e.DurationMS})
 			return true
+		}
+		return false
+	case Sounded:
+		if p := c.find(e.Leg); p != nil {
+			c.tell(CallSounded{Record: c.Record(), Leg: p.record.ID, QualityNotice: e.Notice})
 		}
 		return false
 	}
@@ -435,6 +441,8 @@ func legOf(e Event) Leg {
 		return e.Leg
 	case Informed:
 		return e.Leg
+	case Sounded:
+		return e.Leg
 	case Pressed:
 		return e.Leg
 	}
@@ -453,6 +461,7 @@ func (c *Call) publish() {
 		r.Legs[i] = p.record
 	}
 	c.snapshot.Store(&r)
+	c.publishMedia()
 }
 
 func (c *Call) tell(n Notice) {

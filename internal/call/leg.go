@@ -119,6 +119,11 @@ type (
 		DurationMS int
 		Signalled  bool // by a message of the signalling, not in the media
 	}
+	// Sounded: the media of the party has sounded bad for long, or sounds well again.
+	Sounded struct {
+		Leg    Leg
+		Notice media.QualityNotice
+	}
 	// Do runs a function on the call's goroutine.
 	Do struct{ F func() }
 )
@@ -132,4 +137,5 @@ func (Updated) event()   {}
 func (Answered) event()  {}
 func (Informed) event()  {}
 func (Pressed) event()   {}
+func (Sounded) event()   {}
 func (Do) event()        {}

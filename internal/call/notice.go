@@ -1,5 +1,7 @@
 package call
 
+import "dialtone/internal/media"
+
 // Observer is told what happens to calls: the call records, presence and the live view are observers. Observe runs on
 // the call's goroutine, in the order of what happened to this call; it must not block and must not call back into the
 // call.
@@ -34,6 +36,12 @@ type (
 		Digit      byte
 		DurationMS int
 	}
+	// CallSounded: a leg has sounded bad for long, or sounds well again.
+	CallSounded struct {
+		Record *Record
+		Leg    string // ID of the leg
+		media.QualityNotice
+	}
 	// CallEnded: the call is over and its Record complete.
 	CallEnded struct{ Record *Record }
 )
@@ -45,6 +53,7 @@ func (CallNegotiated) notice() {}
 func (CallHeld) notice()       {}
 func (CallResumed) notice()    {}
 func (DigitPressed) notice()   {}
+func (CallSounded) notice()    {}
 func (CallEnded) notice()      {}
 
 // Observers tells several observers, in their order.

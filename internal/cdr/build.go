@@ -134,7 +134,7 @@ func encrypted(legs []Leg) *bool {
 		if leg.Crypto == nil {
 			continue
 		}
-		if *leg.Crypto == "none" {
+		if *leg.Crypto == "none" || leg.Plain {
 			return new(false)
 		}
 		result = new(true)

@@ -44,15 +44,22 @@ type Record struct {
 
 // Leg is one party's part of the call.
 type Leg struct {
-	Device   *string  `json:"device"`    // username of the device, name of the trunk
-	Codec    *string  `json:"codec"`     // "pcma", "opus"
-	Crypto   *string  `json:"crypto"`    // SRTP suite; "none" for plain RTP
-	MOSIn    *float64 `json:"mos_in"`    // what we received, 1 to 4.5
-	MOSOut   *float64 `json:"mos_out"`   // what the party received, by its reports
-	Loss     *float64 `json:"loss"`      // share of packets that did not arrive, 0 to 1
-	JitterMS *float64 `json:"jitter_ms"` // RFC 3550 §6.4.1 interarrival jitter
-	RTTMS    *float64 `json:"rtt_ms"`    // RFC 3550 §6.4.1 round trip
-	Site     *string  `json:"site"`
+	Device     *string  `json:"device"`            // username of the device, name of the trunk
+	Codec      *string  `json:"codec"`             // "pcma", "opus"
+	Crypto     *string  `json:"crypto"`            // how the keys of SRTP came about, "sdes" or "dtls-srtp"; "none" for plain RTP
+	Suite      *string  `json:"suite"`             // SRTP protection profile, by its name of RFC 4568
+	Transcoded *string  `json:"transcoded"`        // what the party's voice was converted to, "opus -> pcma"; null: it passed as it was
+	Reason     *string  `json:"transcoded_reason"` // why: "no codec in common"
+	MOSIn      *float64 `json:"mos_in"`            // what we received, 1 to 4.5
+	MOSOut     *float64 `json:"mos_out"`           // what the party received, by its reports
+	Loss       *float64 `json:"loss"`              // share of packets that did not arrive, 0 to 1
+	Bursts     *int64   `json:"bursts"`            // of loss, RFC 3611 §4.7.2
+	JitterMS   *float64 `json:"jitter_ms"`         // RFC 3550 §6.4.1 interarrival jitter
+	RTTMS      *float64 `json:"rtt_ms"`            // RFC 3550 §6.4.1 round trip
+	Site       *string  `json:"site"`
+
+	// Plain tells that a stream of the leg was not encrypted, be it not that of the voice.
+	Plain bool `json:"-"`
 }
 
 // Step is a station of the call's way: a rule, key, queue, agent, transfer, park, flip.

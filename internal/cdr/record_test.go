@@ -27,7 +27,8 @@ func answered() Facts {
 		Cause: cause.Normal(cause.Caller),
 		Legs: []Leg{
 			{Device: new("101"), Codec: new("pcma"), Crypto: new("none"), MOSIn: new(4.4), Loss: new(0.0)},
-			{Device: new("102"), Codec: new("pcma"), Crypto: new("AES_CM_128_HMAC_SHA1_80"), MOSOut: new(math.NaN())},
+			{Device: new("102"), Codec: new("pcma"), Crypto: new("sdes"), Suite: new("AES_CM_128_HMAC_SHA1_80"), Transcoded: new("opus -> pcma"),
+				Reason: new("no codec in common"), MOSOut: new(math.NaN())},
 		},
 		Path: []StepFact{{At: day, Kind: "rule", Detail: "line 102", Reason: "dialled"}, {At: at(4150), Kind: "dial", Detail: "102"}},
 	}
@@ -69,9 +70,13 @@ func TestRecordJSON(t *testing.T) {
    "device": "101",
    "codec": "pcma",
    "crypto": "none",
+   "suite": null,
+   "transcoded": null,
+   "transcoded_reason": null,
    "mos_in": 4.4,
    "mos_out": null,
    "loss": 0,
+   "bursts": null,
    "jitter_ms": null,
    "rtt_ms": null,
    "site": null
@@ -79,10 +84,14 @@ func TestRecordJSON(t *testing.T) {
   {
    "device": "102",
    "codec": "pcma",
-   "crypto": "AES_CM_128_HMAC_SHA1_80",
+   "crypto": "sdes",
+   "suite": "AES_CM_128_HMAC_SHA1_80",
+   "transcoded": "opus -\u003e pcma",
+   "transcoded_reason": "no codec in common",
    "mos_in": null,
    "mos_out": null,
    "loss": null,
+   "bursts": null,
    "jitter_ms": null,
    "rtt_ms": null,
    "site": null
@@ -165,7 +174,7 @@ func TestDurations(t *testing.T) {
 }
 
 func TestEncryptedFlag(t *testing.T) {
-	none, suite := new("none"), new("AES_CM_128_HMAC_SHA1_80")
+	none, suite := new("none"), new("sdes")
 	for _, c := range []struct {
 		crypto []*string
 		want   *bool

@@ -189,6 +189,10 @@ func legOf(r *call.LegRecord) Leg {
 		if s.Codec == "" {
 			continue
 		}
+		leg.Plain = leg.Plain || s.Crypto == ""
+		if leg.Codec != nil {
+			continue
+		}
 		leg.Codec, leg.Crypto = known(strings.ToLower(s.Codec)), new("none")
 		if s.Crypto != "" {
 			leg.Crypto = known(s.Crypto)
@@ -196,8 +200,9 @@ func legOf(r *call.LegRecord) Leg {
 		leg.MOSIn, leg.MOSOut, leg.RTTMS = positive(s.MOSIn), positive(s.MOSOut), positive(s.RTTMS)
 		if s.PacketsIn > 0 {
 			leg.Loss, leg.JitterMS = new(s.LossPct/100), new(s.JitterMS)
+			leg.Bursts = new(int64(s.Bursts))
 		}
-		break
+		leg.Suite, leg.Transcoded, leg.Reason = known(s.Suite), known(s.Transcoded), known(s.TranscodedWhy)
 	}
 	return leg
 }

@@ -30,7 +30,8 @@ func phoneCall() *call.Record {
 		Cause: cause.Normal(cause.Callee),
 		Legs: []call.LegRecord{
 			{ID: "a", Info: call.LegInfo{Device: "101-desk"}, Streams: []media.StreamStats{{
-				Codec: "pcma", Crypto: "sdes", PacketsIn: 500, LossPct: 2, JitterMS: 1.5, MOSIn: 4.1, MOSOut: 4.2, RTTMS: 30,
+				Codec: "pcma", Crypto: "sdes", Suite: "AES_CM_128_HMAC_SHA1_80", Bursts: 3,
+				Transcoded: "pcma -> opus", TranscodedWhy: "no codec in common", PacketsIn: 500, LossPct: 2, JitterMS: 1.5, MOSIn: 4.1, MOSOut: 4.2, RTTMS: 30,
 			}}},
 			{ID: "b1", Info: call.LegInfo{Device: "102"}, Streams: []media.StreamStats{{}, {Codec: "opus"}}},
 			{ID: "b2"},
@@ -60,12 +61,27 @@ func TestFactsOfCall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `[{"device":"101-desk","codec":"pcma","crypto":"sdes","mos_in":4.1,"mos_out":4.2,"loss":0.02,"jitter_ms":1.5,` +
-		`"rtt_ms":30,"site":null},{"device":"102","codec":"opus","crypto":"none","mos_in":null,"mos_out":null,"loss":null,` +
-		`"jitter_ms":null,"rtt_ms":null,"site":null},{"device":null,"codec":null,"crypto":null,"mos_in":null,"mos_out":null,` +
-		`"loss":null,"jitter_ms":null,"rtt_ms":null,"site":null}]`
+	const want = `[{"device":"101-desk","codec":"pcma","crypto":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","transcoded":"pcma -\u003e opus",` +
+		`"transcoded_reason":"no codec in common","mos_in":4.1,"mos_out":4.2,"loss":0.02,"bursts":3,"jitter_ms":1.5,` +
+		`"rtt_ms":30,"site":null},{"device":"102","codec":"opus","crypto":"none","suite":null,"transcoded":null,` +
+		`"transcoded_reason":null,"mos_in":null,"mos_out":null,"loss":null,"bursts":null,` +
+		`"jitter_ms":null,"rtt_ms":null,"site":null},{"device":null,"codec":null,"crypto":null,"suite":null,"transcoded":null,` +
+		`"transcoded_reason":null,"mos_in":null,"mos_out":null,` +
+		`"loss":null,"bursts":null,"jitter_ms":null,"rtt_ms":null,"site":null}]`
 	if string(got) != want {
 		t.Errorf("legs\n%s\nwant\n%s", got, want)
+	}
+	if *r.Flags.Encrypted {
+		t.Error("a call with a plain leg is encrypted")
+	}
+	// A plain picture beside an encrypted voice is not an encrypted call.
+	for crypto, want := range map[string]bool{"dtls-srtp": true, "": false} {
+		c := phoneCall()
+		c.Legs = c.Legs[:1]
+		c.Legs[0].Streams = append(c.Legs[0].Streams, media.StreamStats{Kind: "video", Codec: "H264", Crypto: crypto})
+		if r := Build(FactsOf(c)); *r.Flags.Encrypted != want || *r.Legs[0].Crypto != "sdes" || *r.Legs[0].Codec != "pcma" {
+			t.Errorf("video %q: %+v %+v", crypto, r.Flags, r.Legs[0])
+		}
 	}
 	unnamed := phoneCall()
 	unnamed.From.Number = ""

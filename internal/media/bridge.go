@@ -21,6 +21,30 @@ const (
 	keeps                  // for us alone: keys that the other party is told in another way
 )
 
+// conversion is a way from one codec to another.
+type conversion struct {
+	codecs string // "opus -> pcma"
+	reason string
+}
+
+// Why a voice is converted.
+const (
+	noneInCommon = "no codec in common"
+	speaksOther  = "the party speaks another codec than the one in common"
+)
+
+// conversion describes that of what comes under a payload type.
+func (b *bridge) conversion(in payload) *conversion {
+	c := &conversion{codecs: strings.ToLower(in.Name) + " -> " + strings.ToLower(b.to.talk().codecName()), reason: noneInCommon}
+	if mine, theirs := b.from.wanted.Load(), b.to.wanted.Load(); mine != nil && theirs != nil {
+		common := func(p payload) bool { return p.isSpeech() && slices.ContainsFunc(*theirs, p.same) }
+		if slices.ContainsFunc(*mine, common) {
+			c.reason = speaksOther
+		}
+	}
+	return c
+}
+
 // bridge passes what one party says on to another: byte for byte where the two have a codec in common, under another
 // payload type where their numbers differ, and through decoder and encoder where they have none.
 type bridge struct {
@@ -160,8 +184,7 @@ func (b *bridge) convert(data []byte, now int64) {
 	b.receiver.Put(&p, time.Duration(now))
 	if b.from.converted.Load() == nil {
 		if in, ok := b.from.codec(p.PayloadType); ok {
-			what := strings.ToLower(in.Name) + " -> " + strings.ToLower(b.to.talk().codecName())
-			b.from.converted.Store(&what)
+			b.from.converted.Store(b.conversion(in))
 		}
 	}
 }
@@ -190,6 +213,20 @@ func (b *bridge) start() bool {
 	return true
 }
 
+// received tells how the jitter buffer has received the party; false while nothing is converted.
+func (b *bridge) received() (jitter.Stats, bool) {
+	if !b.talks.Load() {
+		return jitter.Stats{}, false
+	}
+	b.mu.Lock()
+	receiver := b.receiver
+	b.mu.Unlock()
+	if receiver == nil {
+		return jitter.Stats{}, false
+	}
+	return receiver.Stats(), true
+}
+
 // silence ends the conversion.
 func (b *bridge) silence() {
 	b.mu.Lock()
@@ -212,7 +249,7 @@ func (b *bridge) detach() {
 // String implements Output.
 func (b *bridge) String() string {
 	if what := b.from.converted.Load(); what != nil && b.talks.Load() {
-		return "jitter buffer -> " + *what + " -> send " + b.to.local().String()
+		return "jitter buffer -> " + what.codecs + " -> send " + b.to.local().String()
 	}
 	return "relay " + b.to.local().String()
 }

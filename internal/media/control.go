@@ -122,6 +122,10 @@ func (st *Stream) read(compound []byte, now int64) {
 			return
 		}
 		compound = rest
+		if p.Type == rtp.TypeExtendedReport {
+			st.readExtended(p, now)
+			continue
+		}
 		if p.Type != rtp.TypeSenderReport && p.Type != rtp.TypeReceiverReport {
 			continue
 		}
@@ -169,8 +173,9 @@ type feedback struct {
 	before int64 // lost, of sources before this one
 	lost   int64 // lost, of this source
 	jitter uint32
+	blocks uint32        // reports that have come
 	rtt    time.Duration // of the leg; 0 unknown
-	known  bool          // a block has come
+	view   *view         // nil when the party has told none
 }
 
 // sentReport is a sender report on its way to the party.
@@ -198,21 +203,27 @@ func (f *feedback) take(b *rtp.ReportBlock, upstream uint64, now int64) (rtt tim
 		f.before += f.lost
 		f.ssrc, f.lost = b.SSRC, 0
 	}
-	f.known = true
+	f.blocks++
 	f.lost = max(0, int64(b.CumulativeLost)-int64(upstream))
 	f.jitter = b.Jitter
-	if b.LSR == 0 {
-		return f.rtt
+	f.returned(b.LSR, b.DLSR, now)
+	return f.rtt
+}
+
+// returned takes the answer to a report of ours, whose middle it names, after the delay that it names. The caller holds
+// f.mu.
+func (f *feedback) returned(middle, delay uint32, now int64) {
+	if middle == 0 {
+		return // RFC 3550 §6.4.1, RFC 3611 §4.5: nothing of ours has come yet
 	}
 	for _, s := range f.sent {
-		if s.middle != b.LSR {
+		if s.middle != middle {
 			continue
 		}
-		if rtt := time.Duration(now-s.at) - rtp.Span(b.DLSR); rtt >= 0 {
+		if rtt := time.Duration(now-s.at) - rtp.Span(delay); rtt >= 0 {
 			f.rtt = rtt
 		}
 	}
-	return f.rtt
 }
 
 // passedReports notes the sender reports among packets of another party that go to this one.

@@ -26,7 +26,7 @@
 // Ordering: packets of one party keep the order in which they arrived. Nothing is ordered between the two directions
 // or between RTP and RTCP on separate ports.
 //
-// RFCs: 3264 (offer/answer), 3550 (RTP, RTCP), 3551 (static payload types), 3605 (a=rtcp), 3711 (SRTP), 4568 (keys in
+// RFCs: 3264 (offer/answer), 3550 (RTP, RTCP), 3551 (static payload types), 3605 (a=rtcp), 3611 (extended reports), 3711 (SRTP), 4568 (keys in
 // descriptions), 4733 (telephone-event), 4961 (symmetric RTP), 5761 (RTP and RTCP on one port), 5763 and 8842 (DTLS-SRTP),
 // 7362 (latching), 7675 (consent), 7983 (telling protocols apart), 8643 (opportunistic encryption), 8839 (ICE), 9143
 // (bundles).

@@ -25,9 +25,6 @@ type Config struct {
 	Advertise func(peer netip.Addr) netip.Addr
 	// Identity is the certificate of DTLS-SRTP handshakes; nil makes one.
 	Identity *dtls.Identity
-	// OnQuality is told when a stream sounds bad for long, and when it sounds well again. It runs on the clock: hand it on
-	// and return. May be nil.
-	OnQuality func(QualityNotice)
 }
 
 // Engine runs the media plane: workers, ports, clock and totals. Its methods are safe for concurrent use.
@@ -40,7 +37,6 @@ type Engine struct {
 	clock      *clock
 	identity   *dtls.Identity
 	handshakes *dtls.Limiter
-	onQuality  func(QualityNotice)
 	occupied   chan struct{} // holds one: a session was opened where there was none
 	quit       chan struct{}
 	attended   chan struct{} // closed when the watcher has ended
@@ -90,7 +86,6 @@ func New(c Config) (*Engine, error) {
 		sessions:   make(map[*Session]struct{}),
 		identity:   identity,
 		handshakes: dtls.NewLimiter(maxHandshakes),
-		onQuality:  c.OnQuality,
 		occupied:   make(chan struct{}, 1),
 		quit:       make(chan struct{}),
 		attended:   make(chan struct{}),

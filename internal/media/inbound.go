@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"dialtone/internal/network"
+	"dialtone/internal/quality"
 	"dialtone/internal/rtp"
 )
 
@@ -49,6 +50,8 @@ type inbound struct {
 	prior    rtp.Totals // of a process before this one
 	burst    rtp.BurstGap
 	newest   uint16 // sequence number that burst was told of
+	stamp    uint32 // timestamp of the packet with that number
+	step     uint32 // between the timestamps of packets in sequence; what burst takes for a packet's length
 	counting bool   // newest is set
 	speech   uint8  // payload type that the receiver's clock rate is that of
 	known    bool   // speech is set
@@ -57,6 +60,8 @@ type inbound struct {
 	reported     bool // the party has sent a sender report
 	lastReport   uint32
 	lastReportAt int64
+
+	reference *rtp.Reference // the party's last reference time (RFC 3611 §4.4); nil when it has told none
 }
 
 // admitted is an RTP packet whose source and authenticity are checked; without a stream it is refused.
@@ -108,7 +113,7 @@ func (st *Stream) receive(packet *rtp.Packet, now int64, digits *presses) {
 	if pt := packet.PayloadType; pt != in.speech || !in.known {
 		event = st.recognize(in, pt)
 	}
-	in.count(in.receiver.Receive(packet, arrival), packet.Sequence)
+	in.count(in.receiver.Receive(packet, arrival), packet)
 	if event {
 		in.decoder.Decode(packet, arrival, digits.add)
 	} else if in.decoder.Active() {
@@ -117,10 +122,14 @@ func (st *Stream) receive(packet *rtp.Packet, now int64, digits *presses) {
 }
 
 // count tells bursts of loss from gaps (RFC 3611 §4.7.2).
-func (in *inbound) count(v rtp.Verdict, seq uint16) {
+func (in *inbound) count(v rtp.Verdict, p *rtp.Packet) {
 	switch v {
 	case rtp.Accepted:
-		for missing := int(seq - in.newest); in.counting && missing > 1 && missing < maxDropout; missing-- {
+		missing := int(p.Sequence - in.newest)
+		if missing == 1 && p.Timestamp-in.stamp != in.step {
+			in.pace(p)
+		}
+		for ; in.counting && missing > 1 && missing < maxDropout; missing-- {
 			in.burst.Lost()
 		}
 		in.burst.Packet()
@@ -132,7 +141,41 @@ func (in *inbound) count(v rtp.Verdict, seq uint16) {
 	default:
 		return
 	}
-	in.newest, in.counting = seq, true
+	in.newest, in.stamp, in.counting = p.Sequence, p.Timestamp, true
+}
+
+// pace learns how much speech a packet of the party holds.
+func (in *inbound) pace(p *rtp.Packet) {
+	rate := time.Duration(in.receiver.ClockRate)
+	if !in.known || p.PayloadType != in.speech || rate == 0 {
+		return
+	}
+	step := p.Timestamp - in.stamp
+	if length := time.Duration(step) * time.Second / rate; length >= leastPacket && length <= mostPacket {
+		in.step, in.burst.PacketTime = step, length
+	}
+}
+
+// What a packet of speech may hold. More is a pause between two, less is no packet of speech.
+const (
+	leastPacket = 2500 * time.Microsecond
+	mostPacket  = 120 * time.Millisecond
+)
+
+// lossFigures are the figures of bursts and gaps with a packet time that is known, or usual.
+func lossFigures(b rtp.BurstGap) (rtp.Figures, time.Duration) {
+	if b.PacketTime == 0 {
+		b.PacketTime = frameTime
+	}
+	return b.Figures(), b.PacketTime
+}
+
+// burstRatio is how much more the losses of a stream stand together than random ones do.
+func burstRatio(f rtp.Figures, packet time.Duration) float64 {
+	return quality.Bursts{
+		BurstDensity: f.BurstDensity, GapDensity: f.GapDensity,
+		BurstPackets: float64(f.BurstDuration) / float64(packet), GapPackets: float64(f.GapDuration) / float64(packet),
+	}.Ratio()
 }
 
 // totals counts the party's packets over the life of the session.

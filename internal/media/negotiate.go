@@ -20,7 +20,7 @@ type origin struct {
 // Attributes that hold between the other party and us alone: addresses, keys, and what identifies its sources.
 var (
 	sessionOwn = [...]string{"ice-ufrag", "ice-pwd", "ice-options", "ice-lite", "ice-pacing", "fingerprint", "setup",
-		"tls-id", "key-mgmt", "msid-semantic"}
+		"tls-id", "key-mgmt", "msid-semantic", "rtcp-xr"}
 	mediaOwn = [...]string{"candidate", "remote-candidates", "end-of-candidates", "ice-ufrag", "ice-pwd",
 		"ice-options", "ice-mismatch", "ice-pacing", "bundle-only", "crypto", "fingerprint", "setup", "tls-id", "connection",
 		"key-mgmt", "ssrc", "ssrc-group", "msid", "rtcp-rsize", "rtcp-mux-only"}
@@ -181,6 +181,7 @@ func (s *Session) speaksToBrowser(party *destination) bool {
 func (s *Session) offer(x *section) error {
 	m := x.m
 	if m.IsRTP() {
+		x.offerReports()
 		s.offerCodecs(x)
 		return s.offerTransport(x)
 	}
@@ -203,6 +204,7 @@ func (s *Session) answer(x *section) error {
 		s.refuse(m, x.index)
 		return nil
 	}
+	x.answerReports()
 	return s.answerTransport(x)
 }
 

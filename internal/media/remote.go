@@ -32,6 +32,8 @@ type destination struct {
 	Fingerprints []sdp.Fingerprint `json:"fingerprints,omitempty"`
 	Setup        sdp.Setup         `json:"setup,omitempty"`
 	ICE          credentials       `json:"ice,omitzero"`
+
+	Reports *sdp.ExtendedReports `json:"reports,omitempty"` // a=rtcp-xr; nil when the party says nothing of it
 }
 
 // credentials are ICE's of one side of a stream (RFC 8839 §5.4); empty where it does not speak ICE.
@@ -177,6 +179,9 @@ func describe(theirs *sdp.Description, signalling netip.Addr) description {
 		}
 		if agent, ok := theirs.ICE(i); ok && !agent.Mismatch && !agent.Lite {
 			to.ICE = credentials{strings.Clone(agent.Ufrag), strings.Clone(agent.Pwd)}
+		}
+		if x, ok := theirs.ExtendedReports(i); ok {
+			to.Reports = new(x.Clone())
 		}
 		if !carriable(m) {
 			to.RTP = netip.AddrPort{}

@@ -83,7 +83,8 @@ func (r *reporter) compound(dst []byte, now int64, speaks bool) []byte {
 		st.feedback.sentReport(rtp.Middle(report.Sender.NTP), now)
 	}
 	dst = report.Append(dst)
-	return rtp.AppendCNAME(dst, report.SSRC, st.session.cname)
+	dst = rtp.AppendCNAME(dst, report.SSRC, st.session.cname)
+	return st.appendExtended(dst, report.SSRC, now, speaks)
 }
 
 func (r *reporter) send(b []byte) {

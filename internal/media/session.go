@@ -23,6 +23,9 @@ type SessionConfig struct {
 	// OnFault is told once when the party's media cannot come about: a handshake that failed, another certificate than
 	// the signalling has named. It runs on any goroutine: post it to a mailbox and return. May be nil.
 	OnFault func(err error)
+	// OnQuality is told when a voice stream sounds bad for long, and when it sounds well again. It runs on the engine's
+	// watcher: post it to a mailbox and return. May be nil.
+	OnQuality func(QualityNotice)
 	// OnDigit is called once for each telephone-event press of the party, when it ends: '0'-'9', '*', '#', 'A'-'D' and its
 	// length in milliseconds. It runs on a media worker: post it to a mailbox and return. May be nil.
 	OnDigit func(digit byte, ms int)
@@ -37,6 +40,7 @@ type Session struct {
 	onDigit   atomic.Pointer[func(digit byte, ms int)]
 	onFault   atomic.Pointer[func(err error)]
 	onPicture atomic.Pointer[func()]
+	onSound   atomic.Pointer[func(QualityNotice)]
 
 	origin   origin      // of our own descriptions
 	remote   description // the party's last
@@ -65,6 +69,7 @@ func (e *Engine) NewSession(c SessionConfig) (*Session, error) {
 	}
 	s.OnDigit(c.OnDigit)
 	s.OnFault(c.OnFault)
+	s.OnQuality(c.OnQuality)
 	s.cname = newCNAME()
 	if err := e.admit(s); err != nil {
 		return nil, err
@@ -88,6 +93,15 @@ func (s *Session) OnFault(f func(err error)) {
 		return
 	}
 	s.onFault.Store(&f)
+}
+
+// OnQuality changes who is told how the party's voice streams sound; nil tells nobody.
+func (s *Session) OnQuality(f func(QualityNotice)) {
+	if f == nil {
+		s.onSound.Store(nil)
+		return
+	}
+	s.onSound.Store(&f)
 }
 
 // fail tells the leg, once.

@@ -33,7 +33,9 @@ type StreamStats struct {
 	Unauthentic uint64         `json:"unauthentic"` // dropped: encrypted with another key, altered or replayed
 	Transcoded  string         `json:"transcoded"`  // what the party's voice is converted to, "opus -> PCMA"; "" it is passed as it is
 	Fax         string         `json:"fax"`         // "CNG", "CED", "ANSam": a fax machine was heard; "" not
-	LastMedia   time.Time      `json:"last_media"`
+	// TranscodedWhy is the reason: "no codec in common".
+	TranscodedWhy string    `json:"transcoded_why"`
+	LastMedia     time.Time `json:"last_media"`
 }
 
 // Stats reads the statistics of all streams.
@@ -68,8 +70,9 @@ func (st *Stream) stats() StreamStats {
 	port.mu.Lock()
 	in := st.in.totals()
 	jitter, speech, known := st.in.receiver.Jitter(), st.in.speech, st.in.known
-	burst := st.in.burst.Figures()
+	burst := st.in.burst
 	port.mu.Unlock()
+	figures, packet := lossFigures(burst)
 	x.Lost = in.Lost
 	x.LossPct = percent(in.Lost, in.Received+in.Lost)
 	x.JitterMS = milliseconds(jitter)
@@ -83,13 +86,16 @@ func (st *Stream) stats() StreamStats {
 	if spoken {
 		x.JitterOutMS = float64(f.jitter) * 1000 / float64(codec.ClockRate)
 	}
-	heard := f.known
+	heard, view := f.blocks > 0, f.view
 	f.mu.Unlock()
 	if spoken && in.Received > 0 {
-		x.MOSIn = score(codec, x.LossPct, x.RTTMS, x.JitterMS)
+		x.MOSIn = score(codec, x.LossPct, x.RTTMS, x.JitterMS, burstRatio(figures, packet))
 	}
-	if spoken && heard && x.PacketsOut > 0 {
-		x.MOSOut = score(codec, x.LossOutPct, x.RTTMS, x.JitterOutMS)
+	switch {
+	case view != nil && view.mos > 0:
+		x.MOSOut = view.mos
+	case spoken && heard && x.PacketsOut > 0:
+		x.MOSOut = score(codec, x.LossOutPct, x.RTTMS, x.JitterOutMS, view.burstRatio())
 	}
 	if last := st.last(); last > 0 {
 		x.LastMedia = st.session.engine.epoch.Add(time.Duration(last))
@@ -98,12 +104,12 @@ func (st *Stream) stats() StreamStats {
 		x.Crypto = crypto.Method
 	}
 	if what := st.converted.Load(); what != nil {
-		x.Transcoded = *what
+		x.Transcoded, x.TranscodedWhy = what.codecs, what.reason
 	}
-	x.Bursts = burst.Bursts
 	if kind := tone.Kind(st.fax.Load()); kind != tone.None {
 		x.Fax = kind.String()
 	}
+	x.Bursts = figures.Bursts
 	if c := st.carrier().rtp.cipher.Load(); c != nil {
 		x.Suite = c.suite.Name
 	}
@@ -130,10 +136,13 @@ func (st *Stream) spoken(pt uint8, known bool) (payload, bool) {
 
 // score is the MOS of one direction of a leg. The delay is that of the leg with a packet and a jitter buffer of
 // twice the jitter, which is what a telephone has at least.
-func score(codec payload, lossPct, rttMS, jitterMS float64) float64 {
+func score(codec payload, lossPct, rttMS, jitterMS, bursts float64) float64 {
 	delay := rttMS/2 + 2*jitterMS + 20
-	return quality.MOS(quality.CodecNamed(codec.Name), lossPct, delay, 1)
+	return quality.MOS(codec.rated(), lossPct, delay, bursts)
 }
+
+// rated is what the E-model knows of the codec.
+func (p payload) rated() quality.Codec { return quality.CodecAt(p.Name, int(p.ClockRate)) }
 
 func percent(part, whole uint64) float64 {
 	if whole == 0 {

@@ -46,8 +46,8 @@ type Stream struct {
 	feedbackTaken atomic.Bool  // the party takes requests for pictures by RTCP
 	fax           atomic.Int32 // tone.Kind that was found in the party's voice
 	tie           tie
-	// converted is what the party's voice was last converted to, "opus -> pcma"; nil when it never was.
-	converted atomic.Pointer[string]
+	converted     atomic.Pointer[conversion]          // of the party's voice, the last one; nil when there never was one
+	reports       atomic.Pointer[sdp.ExtendedReports] // what the party takes beside RTCP's own; nil: nothing
 
 	controlIn, controlOut atomic.Uint64
 	unsent                atomic.Uint64
@@ -211,6 +211,7 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	st.mute.Store(d.mutes())
 	st.ptime.Store(int32(d.PTime))
 	st.wanted.Store(&d.Payloads)
+	st.reports.Store(d.Reports)
 	st.listenForKeys()
 	if st.base.Load() != nil {
 		return // the ports follow the stream that carries this one

@@ -5,7 +5,6 @@ import (
 
 	"dialtone/internal/codec"
 	"dialtone/internal/quality"
-	"dialtone/internal/rtp"
 )
 
 // lookTime is how often the sessions are looked after: consent to send, quality.
@@ -13,7 +12,6 @@ const lookTime = 2 * time.Second
 
 // QualityNotice tells that a party has been heard badly, or hears us badly, for ten seconds, or that this is over.
 type QualityNotice struct {
-	Session *Session
 	Inbound bool    // what the party sends; else what it receives, by its reports
 	Raised  bool    // else cleared
 	MOS     float64 // of the last seconds
@@ -23,11 +21,11 @@ type QualityNotice struct {
 // watch is what is remembered of a stream between two looks at it. The engine's watcher owns it.
 type watch struct {
 	in, out  quality.Alarm
-	before   rtp.Totals
+	received uint64 // at the last look
+	lost     uint64
 	lostOut  uint64
 	sentOut  uint64
-	inScore  float64
-	outScore float64
+	blocks   uint32 // reports of the party that were judged
 }
 
 // attend looks after the sessions until the engine is closed. With none it sleeps.
@@ -85,6 +83,7 @@ func (st *Stream) judge(now time.Time) {
 	p.mu.Lock()
 	in := st.in.totals()
 	jitter, speech, known := st.in.receiver.Jitter(), st.in.speech, st.in.known
+	burst := st.in.burst
 	p.mu.Unlock()
 	payload, spoken := st.spoken(speech, known)
 	if !spoken {
@@ -94,31 +93,36 @@ func (st *Stream) judge(now time.Time) {
 		st.watch = new(watch)
 	}
 	w := st.watch
-	received, lost := in.Received-w.before.Received, in.Lost-min(in.Lost, w.before.Lost)
-	w.before = in
+	received, lost := in.Received-w.received, in.Lost-min(in.Lost, w.lost)
+	w.received, w.lost = in.Received, in.Lost
 	f := &st.feedback
 	f.mu.Lock()
-	rtt, jitterOut, lostOut, heard := f.rtt, f.jitter, uint64(max(0, f.before+f.lost)), f.known
+	rtt, jitterOut, lostOut, heard, view := f.rtt, f.jitter, uint64(max(0, f.before+f.lost)), f.blocks > 0, f.view
+	blocks := f.blocks
 	f.mu.Unlock()
-	w.inScore = 0
 	if received+lost > 0 {
 		loss := percent(lost, received+lost)
-		w.inScore = score(payload, loss, milliseconds(rtt), milliseconds(jitter))
-		st.notice(&w.in, true, w.inScore, loss, now)
+		mos := score(payload, loss, milliseconds(rtt), milliseconds(jitter), burstRatio(lossFigures(burst)))
+		st.notice(&w.in, true, mos, loss, now)
 	}
+	// The party reports every few seconds; what it says counts once, for all that was sent since it spoke last.
+	if !heard || blocks == w.blocks {
+		return
+	}
+	w.blocks = blocks
 	sent := st.packetsOut.Load()
-	if heard && lostOut >= w.lostOut && sent > w.sentOut {
+	if lostOut >= w.lostOut && sent > w.sentOut {
 		loss := percent(lostOut-w.lostOut, sent-w.sentOut)
-		w.outScore = score(payload, loss, milliseconds(rtt), float64(jitterOut)*1000/float64(payload.ClockRate))
-		st.notice(&w.out, false, w.outScore, loss, now)
+		mos := score(payload, loss, milliseconds(rtt), float64(jitterOut)*1000/float64(payload.ClockRate), view.burstRatio())
+		st.notice(&w.out, false, mos, loss, now)
 	}
 	w.sentOut, w.lostOut = sent, lostOut
 }
 
 func (st *Stream) notice(a *quality.Alarm, inbound bool, mos, loss float64, now time.Time) {
 	raised, cleared := a.Sample(mos, now)
-	if tell := st.session.engine.onQuality; tell != nil && (raised || cleared) {
-		tell(QualityNotice{Session: st.session, Inbound: inbound, Raised: raised, MOS: mos, LossPct: loss})
+	if tell := st.session.onSound.Load(); tell != nil && (raised || cleared) {
+		(*tell)(QualityNotice{Inbound: inbound, Raised: raised, MOS: mos, LossPct: loss})
 	}
 }
 

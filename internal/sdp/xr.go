@@ -56,6 +56,18 @@ func (d *Description) ExtendedReports(i int) (x ExtendedReports, ok bool) {
 	return ParseExtendedReports(value), true
 }
 
+// Clone is a copy that does not share memory with the description.
+func (x ExtendedReports) Clone() ExtendedReports {
+	other := make([]string, len(x.Other))
+	for i, text := range x.Other {
+		other[i] = strings.Clone(text)
+	}
+	if x.Other = other; len(other) == 0 {
+		x.Other = nil
+	}
+	return x
+}
+
 // SetExtendedReports puts the attribute into the stream.
 func (m *Media) SetExtendedReports(x ExtendedReports) { m.SetAttribute("rtcp-xr", x.String()) }
 

@@ -138,6 +138,7 @@ func (l *Leg) adopt(s *media.Session) {
 	s.OnPicture(func() {
 		l.tell(call.Informed{Leg: l, ContentType: typeMediaControl, Body: []byte(fastUpdate)})
 	})
+	s.OnQuality(func(n media.QualityNotice) { l.tell(call.Sounded{Leg: l, Notice: n}) })
 	s.OnFault(func(err error) { l.post(func() { l.mediaFailed(err) }) })
 }
 
