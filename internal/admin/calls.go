@@ -16,6 +16,7 @@ type (
 		ID string `path:"id" doc:"Our identifier of the call"`
 	}
 	callOut         struct{ Body Call }
+	mediaOut        struct{ Body CallMedia }
 	statusIn        struct{}
 	statusOut       struct{ Body Status }
 	registrationsIn struct {
@@ -37,6 +38,10 @@ func (a *api) liveRoutes() {
 		OperationID: "show-call", Method: http.MethodGet, Path: "/calls/{id}", Tags: []string{"calls"},
 		Summary: "Show a call in progress",
 	}, a.showCall)
+	route(a, huma.Operation{
+		OperationID: "show-call-media", Method: http.MethodGet, Path: "/calls/{id}/media", Tags: []string{"calls"},
+		Summary: "Show the media of a call in progress: addresses, codecs, encryption, conversion, figures",
+	}, a.showMedia)
 	route(a, huma.Operation{
 		OperationID: "hangup-call", Method: http.MethodPost, Path: "/calls/{id}/hangup", Tags: []string{"calls"},
 		Summary: "End a call", DefaultStatus: http.StatusNoContent,
@@ -102,6 +107,17 @@ func (a *api) showCall(ctx context.Context, in *callIn) (*callOut, error) {
 		return nil, err
 	}
 	return &callOut{c}, nil
+}
+
+func (a *api) showMedia(ctx context.Context, in *callIn) (*mediaOut, error) {
+	if _, err := a.call(ctx, in.ID, readCalls); err != nil {
+		return nil, err
+	}
+	m, ok := a.Live.Media(in.ID)
+	if !ok {
+		return nil, notFound("call in progress", in.ID)
+	}
+	return &mediaOut{m}, nil
 }
 
 func (a *api) hangUp(ctx context.Context, in *callIn) (*struct{}, error) {

@@ -85,6 +85,7 @@ type fakeLive struct {
 	calls         []Call
 	registrations []Registration
 	hungUp        []string
+	media         map[string]CallMedia
 	asked         RegistrationQuery
 	hops          []form.HopState
 	after         func() // a commit
@@ -108,6 +109,13 @@ func (l *fakeLive) Registrations(q RegistrationQuery) (page []Registration, next
 		page = append(page, r)
 	}
 	return page, ""
+}
+
+func (l *fakeLive) Media(id string) (CallMedia, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m, ok := l.media[id]
+	return m, ok
 }
 
 func (l *fakeLive) Status() Status {

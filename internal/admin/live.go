@@ -6,6 +6,7 @@ import (
 	"dialtone/internal/admin/form"
 	"dialtone/internal/cdr"
 	"dialtone/internal/directory"
+	"dialtone/internal/media"
 )
 
 // Live is what the API needs from the running exchange. Its methods are called from many goroutines and must not wait
@@ -19,6 +20,8 @@ type Live interface {
 	Status() Status
 	// Hangup ends a call. It reports whether there was one.
 	Hangup(callID string) bool
+	// Media tells what becomes of the media of a call in progress; false when there is none.
+	Media(callID string) (CallMedia, bool)
 	// NextHop tells how the targets of a set are; nil when nothing is sent on here.
 	NextHop(id directory.ID) []form.HopState
 }
@@ -45,6 +48,23 @@ type CallLeg struct {
 	UserAgent *string `json:"user_agent"`
 	SIPCallID string  `json:"sip_call_id"`
 	Codec     *string `json:"codec" doc:"Of the audio, once it is agreed upon"`
+
+	MOSIn  *float64 `json:"mos_in" doc:"How the party is heard so far, 1 to 4.5; null while unknown"`
+	MOSOut *float64 `json:"mos_out" doc:"How the party hears, by its reports"`
+}
+
+// CallMedia is what becomes of the media of a call in progress.
+type CallMedia struct {
+	Call string     `json:"call"`
+	Legs []LegMedia `json:"legs"`
+}
+
+// LegMedia is one leg's end of the media.
+type LegMedia struct {
+	ID      string              `json:"id"`
+	Device  *string             `json:"device" doc:"Username of the device"`
+	Streams []media.StreamStats `json:"streams" doc:"In the order of the m-lines; in is what the party sends"`
+	Chain   string              `json:"chain" doc:"The way of what the party sends, one stream a line"`
 }
 
 // RegistrationQuery narrows a list of registrations.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dialtone/internal/cdr"
+	"dialtone/internal/media"
 )
 
 // recorder is a response that knows no deadlines.
@@ -271,4 +272,19 @@ func TestSocketIsForItsOwnerAlone(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestMediaOfACall(t *testing.T) {
+	b := newBench(t)
+	b.live.calls = []Call{{ID: "c1", Tenant: b.tenant("default").String(), State: "answered"}, {ID: "c2", Tenant: b.tenant("default").String()}}
+	device := "101"
+	b.live.media = map[string]CallMedia{"c1": {Call: "c1", Legs: []LegMedia{{ID: "a", Device: &device, Chain: "audio nobody yet -> nowhere",
+		Streams: []media.StreamStats{{Kind: "audio", Codec: "opus", Crypto: "sdes", MOSIn: 4.3, PacketsIn: 7}}}}}}
+	got := decode[CallMedia](t, b.must(200, "GET", Prefix+"/calls/c1/media", "").body)
+	if len(got.Legs) != 1 || *got.Legs[0].Device != "101" || got.Legs[0].Chain == "" || got.Legs[0].Streams[0].PacketsIn != 7 ||
+		got.Legs[0].Streams[0].MOSIn != 4.3 {
+		t.Errorf("media %+v", got)
+	}
+	b.must(404, "GET", Prefix+"/calls/c2/media", "") // it ended meanwhile
+	b.must(404, "GET", Prefix+"/calls/c3/media", "")
 }

@@ -18,7 +18,7 @@ func TestRoutes(t *testing.T) {
 	}
 	slices.Sort(routes)
 	want := []string{
-		"GET /audit", "GET /calls", "GET /calls/{id}", "GET /calls/{id}/trace", "GET /events", "GET /export",
+		"GET /audit", "GET /calls", "GET /calls/{id}", "GET /calls/{id}/media", "GET /calls/{id}/trace", "GET /events", "GET /export",
 		"GET /records", "GET /records/{id}", "GET /registrations", "GET /status",
 		"GET /bans", "POST /bans", "DELETE /bans/{source}", "POST /apply", "POST /calls/{id}/hangup", "POST /tokens", "POST /turn/credentials",
 		"POST /calls/{id}/record", "GET /recordings", "GET /recordings/{id}", "PATCH /recordings/{id}", "DELETE /recordings/{id}",
@@ -45,7 +45,7 @@ func TestSchemas(t *testing.T) {
 		Security []map[string]any `json:"security"`
 	}](t, b.must(200, "GET", Prefix+"/openapi.json", "").body)
 	schemas := document.Components.Schemas
-	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape", "Ban", "TURNCredentials", "Recording"} {
+	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "CallMedia", "LegMedia", "StreamStats", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape", "Ban", "TURNCredentials", "Recording"} {
 		if len(schemas[name].Properties) == 0 {
 			t.Errorf("%s is not described; there are %v", name, slices.Sorted(maps.Keys(schemas)))
 		}

@@ -249,9 +249,9 @@ func (b *bridge) detach() {
 // String implements Output.
 func (b *bridge) String() string {
 	if what := b.from.converted.Load(); what != nil && b.talks.Load() {
-		return "jitter buffer -> " + what.codecs + " -> send " + b.to.local().String()
+		return "jitter buffer -> " + what.codecs + " -> send " + b.to.exit()
 	}
-	return "relay " + b.to.local().String()
+	return "relay " + b.to.exit()
 }
 
 // receiver makes a jitter buffer with decoders for what the party sends; rate is that of the PCM.

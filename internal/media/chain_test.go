@@ -39,7 +39,7 @@ func TestChainIsSwappedWhileItRuns(t *testing.T) {
 		a.talk(x.to, 1, 1, 10)
 
 		st.Connect(newBridge(st, y.s.Streams()[0]), &censor{}, &censor{})
-		want := "audio 198.51.100.1:4000 -> " + st.local().String() + " -> censor -> censor -> relay " + y.s.Streams()[0].local().String()
+		want := "audio 198.51.100.1:4000 -> " + st.local().String() + " -> censor -> censor -> relay " + y.s.Streams()[0].local().String() + " -> 198.51.100.2:5000"
 		if x.s.String() != want {
 			t.Errorf("chain %q, want %q", x.s, want)
 		}

@@ -292,6 +292,21 @@ func (st *Stream) close() {
 	st.session.engine.ports.give(port)
 }
 
+// exit prints how packets leave for the party.
+func (st *Stream) exit() string {
+	p := st.carrier().rtp
+	text := st.local().String()
+	if c := p.cipher.Load(); c != nil {
+		text += " -> encrypt " + c.suite.Name
+	} else if p.encrypted.Load() {
+		text += " -> no keys yet"
+	}
+	if to := p.target.Load(); to != nil {
+		return text + " -> " + to.String()
+	}
+	return text + " -> nobody yet"
+}
+
 // String prints the chain: who speaks, on which port, and where it goes.
 func (st *Stream) String() string {
 	from := "nobody yet"

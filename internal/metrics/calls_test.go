@@ -21,3 +21,30 @@ func TestEndedCallsAreCounted(t *testing.T) {
 		`dialtone_call_mos_bucket{le="2"} 1`,
 	)
 }
+
+func TestCallsThatSoundBad(t *testing.T) {
+	m := New(Config{})
+	tell := func(id, leg string, inbound, raised bool) {
+		m.Observe(call.CallSounded{Record: &call.Record{ID: id}, Leg: leg, QualityNotice: media.QualityNotice{Inbound: inbound, Raised: raised}})
+	}
+	want := func(alarms uint64, calls int) {
+		t.Helper()
+		if a, c := m.poor.read(); a != alarms || c != calls {
+			t.Errorf("%d alarms, %d calls; want %d and %d", a, c, alarms, calls)
+		}
+	}
+	tell("1", "a", true, true)
+	tell("1", "a", false, true)
+	tell("1", "b1", true, true)
+	tell("2", "a", true, true)
+	want(4, 2)
+	tell("1", "a", true, false)
+	tell("1", "a", false, false)
+	want(4, 2)
+	tell("1", "b1", true, false)
+	want(4, 1)
+	tell("3", "a", true, false) // raised in a process before this one
+	want(4, 1)
+	m.Observe(call.CallEnded{Record: &call.Record{ID: "2"}})
+	want(4, 0)
+}

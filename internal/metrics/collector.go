@@ -16,7 +16,8 @@ func mosBounds() []float64 { return []float64{1.5, 2, 2.6, 3.1, 3.6, 4.03, 4.34,
 
 // descriptions are the names, help texts and labels of the page.
 type descriptions struct {
-	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, limit, panics, hopUp, hopRequests, hopFailures *prometheus.Desc
+	callsActive, calls, registrations, sip, transactions, rtp, lost, mos, blocked, limit, panics, hopUp, hopRequests, hopFailures,
+	alarms, poor *prometheus.Desc
 }
 
 func describe() descriptions {
@@ -33,6 +34,8 @@ func describe() descriptions {
 		rtp:          desc("rtp_packets_total", "RTP packets.", "direction"),
 		lost:         desc("rtp_lost_total", "RTP packets that were sent to the exchange and did not arrive."),
 		mos:          desc("call_mos", "Mean opinion score of the legs of ended calls (G.107 estimate)."),
+		alarms:       desc("call_quality_alarms_total", "Legs of calls that began to sound bad."),
+		poor:         desc("calls_poor", "Calls in progress that sound bad."),
 		blocked:      desc("guard_blocked_total", "Messages turned away at the door, by reason.", "reason"),
 		hopUp:        desc("next_hop_up", "1 while a server that requests are sent on to is alive, 0 while it is tried last.", "set", "target"),
 		hopRequests:  desc("next_hop_requests_total", "Requests that were sent on to a server.", "set", "target"),
@@ -52,7 +55,7 @@ type collector struct {
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	d := &c.d
 	for _, desc := range []*prometheus.Desc{d.callsActive, d.calls, d.registrations, d.sip, d.transactions, d.rtp, d.lost,
-		d.mos, d.blocked, d.limit, d.panics, d.hopUp, d.hopRequests, d.hopFailures} {
+		d.mos, d.blocked, d.limit, d.panics, d.hopUp, d.hopRequests, d.hopFailures, d.alarms, d.poor} {
 		ch <- desc
 	}
 	for i := range c.m.config.Readings {
@@ -93,6 +96,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			value(d.hopFailures, prometheus.CounterValue, float64(h.Failures), h.Set, h.Target)
 		}
 	}
+	alarms, poor := m.poor.read()
+	value(d.alarms, prometheus.CounterValue, float64(alarms))
+	value(d.poor, prometheus.GaugeValue, float64(poor))
 	m.sip.each(func(method string, code int, d Direction, n uint64) {
 		text := ""
 		if code != 0 {

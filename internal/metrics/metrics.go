@@ -80,6 +80,7 @@ type Metrics struct {
 	mos          histogram
 	calls        labelled
 	blocked      labelled
+	poor         poor
 }
 
 // New makes the counters and a registry of their own, with those of the Go runtime and the process beside them.

@@ -68,6 +68,8 @@ func (a announcer) Observe(n call.Notice) {
 		a.publish("held", n.Record)
 	case call.CallResumed:
 		a.publish("resumed", n.Record)
+	case call.CallSounded:
+		a.bus.Publish(n.Record.Tenant.String(), n.Record.ID, soundedOf(n))
 	case call.CallEnded:
 		a.publish("ended", n.Record)
 	}

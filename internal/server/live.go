@@ -28,6 +28,7 @@ func (l live) Calls() []admin.Call {
 	for i, r := range records {
 		out[i] = admin.Call{ID: r.ID, Tenant: r.Tenant.String(), Direction: string(r.Direction), From: r.From.Number, To: r.Dialled,
 			State: stateOf(r), Start: cdr.Time{Time: r.Start}, Ring: timeOf(r.Ring), Answer: timeOf(r.Answer)}
+		scores := l.scores(r.ID)
 		for _, leg := range r.Legs {
 			c := admin.CallLeg{ID: leg.ID, Device: known(leg.Info.Device), Remote: leg.Info.Remote, UserAgent: known(leg.Info.UserAgent), SIPCallID: leg.Info.SIPCallID}
 			for _, s := range leg.Streams {
@@ -35,6 +36,7 @@ func (l live) Calls() []admin.Call {
 					c.Codec = known(strings.ToLower(s.Codec))
 				}
 			}
+			c.MOSIn, c.MOSOut = scores[leg.ID][0], scores[leg.ID][1]
 			out[i].Legs = append(out[i].Legs, c)
 		}
 	}

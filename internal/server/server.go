@@ -266,7 +266,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 	}
 	s.exchange = exchange.New(exchange.Config{
 		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
-		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}, s.recordings},
+		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}, sound{s.log}, s.recordings},
 		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
 	})
 	return nil
