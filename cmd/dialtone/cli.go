@@ -72,6 +72,7 @@ type commands struct {
 	Token   tokenCmd   `cmd:"" group:"Configuration" help:"Make a bearer token for the API."`
 
 	Calls         callsCmd         `cmd:"" group:"Operation" help:"The calls in progress; record them."`
+	Media         mediaCmd         `cmd:"" group:"Operation" help:"Show the media of calls in progress: ways, codecs, encryption, figures."`
 	Hangup        hangupCmd        `cmd:"" group:"Operation" help:"End a call."`
 	Registrations registrationsCmd `cmd:"" group:"Operation" help:"Show the devices that are registered."`
 	Status        statusCmd        `cmd:"" group:"Operation" help:"Show how the server is."`

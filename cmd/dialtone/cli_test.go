@@ -314,19 +314,39 @@ func TestLive(t *testing.T) {
 	start := time.Now().Add(-65 * time.Second).UTC().Format(time.RFC3339)
 	later := time.Now().Add(90 * time.Minute).UTC().Format(time.RFC3339)
 	f := newFake(t, map[string]answer{
-		"GET /calls":            {body: `{"items":[{"id":"c1","from":"101","to":"102","state":"answered","start":"` + start + `","answer":"` + start + `","legs":[{"device":"101","codec":"pcma"},{"device":"102","codec":"opus"}]}],"next":""}`},
+		"GET /calls": {body: `{"items":[{"id":"c1","from":"101","to":"102","state":"answered","start":"` + start + `","answer":"` + start + `","legs":[{"device":"101","codec":"pcma","mos_in":4.39,"mos_out":3.1},{"device":"102","codec":"opus"}]}],"next":""}`},
+		"GET /calls/c1/media": {body: `{"call":"c1","legs":[{"id":"a","device":"101","chain":"audio 10.0.0.7:4000 -> 10.0.0.1:10000 -> relay\naudio \u001b[2J",` +
+			`"streams":[{"kind":"audio","codec":"PCMA","crypto":"sdes","suite":"AES_CM_128_HMAC_SHA1_80","local":"10.0.0.1:10000","remote":"10.0.0.7:4000",` +
+			`"packets_in":100,"lost":2,"loss_pct":1.96,"bursts":1,"mos_in":4.1,"transcoded":"pcma -> opus","transcoded_why":"no codec in common","last_media":"` + start + `"}]},{"id":"b1","device":null,"streams":[],"chain":"no media"}]}`},
 		"GET /registrations":    {body: `{"items":[{"line":"101","device":"101","contact":"sip:101@10.0.0.7","source":"10.0.0.7:5060","transport":"udp","expires":"` + later + `","user_agent":"Yealink"}],"next":""}`},
 		"GET /status":           {body: `{"state":"running","version":"1","node":"n1","started":"` + start + `","calls":3,"lines":10,"tenants":2,"listeners":[{"url":"udp://[::]:5060","role":"exchange"}],"warnings":["disk is full"]}`},
 		"POST /calls/c1/hangup": {status: 204},
 	})
 	got := f.command("calls")
-	for _, want := range []string{"CALL  FROM  TO", "c1    101   102  answered  1m0", "101 102  pcma opus"} {
+	for _, want := range []string{"CALL  FROM  TO", "c1    101   102  answered  1m0", "101 102  pcma opus  3.10 -"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("calls\n%s\nwant %q", got.out, want)
 		}
 	}
 	if got := f.command("calls", "--json"); !strings.HasPrefix(got.out, `{"id":"c1"`) || strings.Count(got.out, "\n") != 1 {
 		t.Errorf("calls as JSON %+v", got)
+	}
+	got = f.command("media", "c1")
+	for _, want := range []string{"call c1\nleg a  101\n  audio  pcma  sdes AES_CM_128_HMAC_SHA1_80  10.0.0.1:10000 <-> 10.0.0.7:4000  last heard 1m0",
+		"  in   100 packets  2 lost (2.0 %) in 1 bursts  jitter 0.0 ms  mos 4.10\n", "  out  0 packets", "mos -\n",
+		"  converted  pcma -> opus: no codec in common\n", "  chain  audio 10.0.0.7:4000 -> 10.0.0.1:10000 -> relay\n  chain  audio ?[2J\n", "leg b1  \n"} {
+		if got.status != 0 || !strings.Contains(got.out, want) {
+			t.Errorf("media\n%s\nwant %q", got.out, want)
+		}
+	}
+	if all := f.command("media"); !strings.HasPrefix(all.out, "call c1  101 -> 102  answered\nleg a") {
+		t.Errorf("media of all calls %+v", all)
+	}
+	if got := f.command("media", "c1", "--json"); !strings.HasPrefix(got.out, `{"call":"c1"`) || strings.Count(got.out, "\n") != 1 {
+		t.Errorf("media as JSON %+v", got)
+	}
+	if got := f.command("media", "c9"); got.status != 1 {
+		t.Errorf("media of no call %+v", got)
 	}
 	got = f.command("registrations", "--line", "101")
 	if !strings.Contains(got.out, "sip:101@10.0.0.7") || !strings.Contains(got.out, "1h") || f.last().line != "GET /registrations?limit=1000&line=101" {

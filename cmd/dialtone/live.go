@@ -41,7 +41,7 @@ func (c *callsList) print(s *session, server *client.Client, w io.Writer) error 
 	if s.global.JSON {
 		return client.Each(s.ctx, server, "/calls", c.query(), func(call json.RawMessage) error { return s.printJSON(call) })
 	}
-	t := newTable(w, "CALL", "FROM", "TO", "STATE", "SINCE", "TALK", "DEVICES", "CODECS")
+	t := newTable(w, "CALL", "FROM", "TO", "STATE", "SINCE", "TALK", "DEVICES", "CODECS", "MOS")
 	count, now := 0, time.Now()
 	err := client.Each(s.ctx, server, "/calls", c.query(), func(call admin.Call) error {
 		count++
@@ -49,12 +49,13 @@ func (c *callsList) print(s *session, server *client.Client, w io.Writer) error 
 		if call.Answer != nil {
 			talk = span(now.Sub(call.Answer.Time))
 		}
-		var devices, codecs []string
+		var devices, codecs, scores []string
 		for _, leg := range call.Legs {
 			devices, codecs = append(devices, text0(leg.Device)), append(codecs, text0(leg.Codec))
+			scores = append(scores, mos(worse(leg.MOSIn, leg.MOSOut)))
 		}
 		t.row(call.ID, call.From, call.To, call.State, span(now.Sub(call.Start.Time)), talk,
-			strings.Join(devices, " "), strings.Trim(strings.Join(codecs, " "), " "))
+			strings.Join(devices, " "), strings.Trim(strings.Join(codecs, " "), " "), strings.Join(scores, " "))
 		return nil
 	})
 	if err != nil {
@@ -65,6 +66,19 @@ func (c *callsList) print(s *session, server *client.Client, w io.Writer) error 
 		return err
 	}
 	return t.flush()
+}
+
+// worse is the lower of two scores; 0 while neither is known.
+func worse(a, b *float64) float64 {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return *b
+	case b == nil:
+		return *a
+	}
+	return min(*a, *b)
 }
 
 // refresh is how often a watched list is drawn again; the figures in it count seconds.
@@ -86,15 +100,24 @@ func (c *callsList) watch(s *session, server *client.Client) error {
 			return s.printJSON(e)
 		})
 	}
+	return s.redraw(func(w io.Writer) error { return c.print(s, server, w) })
+}
+
+// redraw draws a page again and again until the command is interrupted. With --json, whose lines are read by a program,
+// one page follows the other.
+func (s *session) redraw(print func(io.Writer) error) error {
 	ticker := time.NewTicker(refresh)
 	defer ticker.Stop()
 	for {
 		var page strings.Builder
-		if err := c.print(s, server, &page); err != nil {
+		if err := print(&page); err != nil {
 			return err
 		}
 		// Home, the page with each line cleared to its end, then everything below cleared: no flicker.
 		drawn := "\x1b[H" + strings.ReplaceAll(page.String(), "\n", "\x1b[K\n") + "\x1b[J"
+		if s.global.JSON {
+			drawn = page.String()
+		}
 		if _, err := io.WriteString(s.stdout, drawn); err != nil {
 			return err
 		}

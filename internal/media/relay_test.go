@@ -42,7 +42,8 @@ func TestRelayPassesBytes(t *testing.T) {
 		if c := l.e.Counters(); c.PacketsIn != 200 || c.PacketsOut != 200 || c.Sessions != 2 || c.PortsUsed != 2 || c.Foreign != 0 {
 			t.Errorf("counters %+v", c)
 		}
-		want := "audio 198.51.100.1:4000 -> " + x.s.Streams()[0].local().String() + " -> relay " + y.s.Streams()[0].local().String()
+		want := "audio 198.51.100.1:4000 -> " + x.s.Streams()[0].local().String() + " -> relay " + y.s.Streams()[0].local().String() +
+			" -> " + b.address().String()
 		if x.s.String() != want {
 			t.Errorf("chain %q, want %q", x.s.String(), want)
 		}
