@@ -130,10 +130,12 @@ func (p *port) shaken(keys dtls.Keys, err error) {
 		var c *cipher
 		if c, err = newCipher(secret{suite: keys.Suite, key: keys.Local}, secret{suite: keys.Suite, key: keys.Remote}, nil); err == nil {
 			p.cipher.Store(c)
+			p.stream.session.engine.shaken.Add(1)
 			return
 		}
 	}
 	if !errors.Is(err, dtls.ErrClosed) {
+		p.stream.session.engine.unshaken.Add(1)
 		p.stream.session.fail(err)
 	}
 }

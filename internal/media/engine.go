@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -40,6 +41,8 @@ type Engine struct {
 	occupied   chan struct{} // holds one: a session was opened where there was none
 	quit       chan struct{}
 	attended   chan struct{} // closed when the watcher has ended
+
+	shaken, unshaken atomic.Uint64 // DTLS handshakes
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{}
@@ -165,8 +168,15 @@ type Counters struct {
 	Malformed             uint64 // dropped: no packet of the protocol that was agreed
 	Unauthentic           uint64 // dropped: encrypted with another key, altered or replayed
 	Unsent                uint64 // dropped: no address to send to yet, or the system refused
-	Sessions              int    // open now
-	PortsUsed, PortsTotal int    // pairs
+	ConsentLost           uint64 // times that a party stopped checking where its media goes (RFC 7675)
+	Handshakes            uint64 // of DTLS-SRTP, that have given keys
+	HandshakesFailed      uint64
+
+	Sessions              int // open now; so are the next four
+	Conversions           int // streams whose voice is converted
+	SDES, DTLS            int // encrypted streams, by how their keys came about
+	ICE                   int // streams whose party proves where it is
+	PortsUsed, PortsTotal int // pairs
 }
 
 func (c *Counters) add(d Counters) {
@@ -181,6 +191,7 @@ func (c *Counters) add(d Counters) {
 	c.Malformed += d.Malformed
 	c.Unauthentic += d.Unauthentic
 	c.Unsent += d.Unsent
+	c.ConsentLost += d.ConsentLost
 }
 
 // Counters sums up all sessions, past and present.
@@ -194,7 +205,9 @@ func (e *Engine) Counters() Counters {
 	e.mu.Unlock()
 	for _, s := range open {
 		total.add(s.counters())
+		s.addLive(&total)
 	}
+	total.Handshakes, total.HandshakesFailed = e.shaken.Load(), e.unshaken.Load()
 	total.Sessions = len(open)
 	total.PortsUsed, total.PortsTotal = e.ports.counts()
 	return total

@@ -37,6 +37,8 @@ type port struct {
 
 	foreign     atomic.Uint64 // dropped: not from the party
 	malformed   atomic.Uint64 // dropped: no packet of what was agreed
+	consented   atomic.Bool   // the party has proved where it is, and does so again and again
+	abandoned   atomic.Uint32 // times that the party's consent to be sent packets has run out
 	unauthentic atomic.Uint64 // dropped: encrypted with another key, altered, or replayed
 }
 
@@ -273,7 +275,13 @@ func (p *port) check(run []network.Packet, now int64) {
 		if verdict == ice.Moved || verdict == ice.Accepted && p.target.Load() == nil {
 			p.retarget()
 		}
+		alive := verdict >= ice.Accepted && p.checks.Verified(run[i].Addr)
 		p.mu.Unlock()
+		if alive {
+			// RFC 7675 §5.1: a party that checks is there, although it says nothing.
+			p.last.Store(now)
+			p.consented.Store(true)
+		}
 		if len(reply) > 0 {
 			_ = p.writer.WriteTo(reply, run[i].Addr) // it will be asked again
 		}
@@ -294,4 +302,5 @@ func (p *port) consents(now int64) {
 		return
 	}
 	p.target.Store(nil)
+	p.abandoned.Add(1)
 }

@@ -165,7 +165,8 @@ func (s *Session) adopt(st *Stream) {
 // Held reports whether the party's last description lets no audio flow to it: it has put the other side on hold.
 func (s *Session) Held() bool { return s.held.Load() }
 
-// LastMedia is when the last RTP or RTCP packet of the party was accepted; zero when none was yet.
+// LastMedia is when the last RTP or RTCP packet of the party was accepted, or the last check by which it consents to be
+// sent to; zero when none was yet.
 func (s *Session) LastMedia() time.Time {
 	var last int64
 	for _, st := range s.Streams() {
@@ -177,9 +178,12 @@ func (s *Session) LastMedia() time.Time {
 	return s.engine.epoch.Add(time.Duration(last))
 }
 
-// HeardControl reports whether the party has ever sent RTCP: only then does its silence on hold mean anything.
+// HeardControl reports whether the party has ever sent RTCP, or checks its way by ICE: only then does its silence on hold
+// mean anything.
 func (s *Session) HeardControl() bool {
-	return slices.ContainsFunc(s.Streams(), func(st *Stream) bool { return st.controlIn.Load() > 0 })
+	return slices.ContainsFunc(s.Streams(), func(st *Stream) bool {
+		return st.controlIn.Load() > 0 || st.carrier().rtp.consented.Load()
+	})
 }
 
 // Close stops what is played, says RTCP BYE where we spoke for ourselves, closes the ports and gives them back. No

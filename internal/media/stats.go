@@ -167,6 +167,7 @@ func (s *Session) counters() Counters {
 			c.Foreign += p.foreign.Load()
 			c.Malformed += p.malformed.Load()
 			c.Unauthentic += p.unauthentic.Load()
+			c.ConsentLost += uint64(p.abandoned.Load())
 		}
 		port := st.carrier().rtp
 		port.mu.Lock()
@@ -174,4 +175,29 @@ func (s *Session) counters() Counters {
 		port.mu.Unlock()
 	}
 	return c
+}
+
+// addLive counts what the session's streams are like now.
+func (s *Session) addLive(c *Counters) {
+	for _, st := range s.Streams() {
+		p := st.carrier().rtp
+		if a := st.crypto.Load(); a != nil && p.cipher.Load() != nil {
+			switch a.Method {
+			case SDES:
+				c.SDES++
+			case DTLS:
+				c.DTLS++
+			}
+		}
+		if chain := st.chain.Load(); chain != nil {
+			if b, is := chain.out.(*bridge); is && b.talks.Load() {
+				c.Conversions++
+			}
+		}
+		p.mu.Lock()
+		if p.checked != "" {
+			c.ICE++
+		}
+		p.mu.Unlock()
+	}
 }

@@ -83,7 +83,7 @@ func (s *Server) readings() []metrics.Reading {
 			return out
 		}
 	}
-	return append(s.turnReadings(), []metrics.Reading{
+	return append(append(s.turnReadings(), s.mediaReadings()...), []metrics.Reading{
 		{Name: "sip_transactions", Help: "SIP transactions that are alive, lingering ones included.",
 			Values: func() map[string]float64 { return one(float64(s.transactions.Len())) }},
 		{Name: "queue_delay_seconds", Help: "How long work waited when it was last looked at.",
