@@ -37,6 +37,15 @@ func (a *Agent) Handle(dst, b []byte, from netip.AddrPort, now time.Duration) ([
 		return a.refuse(dst, ours, code), Refused
 	}
 	from = plain(from)
+	if a.repeats() {
+		// Whoever has seen a check on its way can send it from elsewhere, or go on for a peer that is gone. Checks of ours would
+		// tell whether the peer is there (RFC 8445 §7.3.1.4); a lite agent sends none, so a check counts once.
+		if a.find(from) == nil {
+			return dst, Dropped
+		}
+		return a.succeed(dst, ours, from), Repeated // the peer may not have heard the first reply
+	}
+	a.remember()
 	before := a.chosen
 	a.accept(username[len(ours.ufrag)+1:], generation, from, now)
 	dst = a.succeed(dst, ours, from)
@@ -130,6 +139,23 @@ func isStrange(t stun.AttrType) bool {
 	return t.Required()
 }
 
+// transaction identifies the check that is handled. Its ninety-six bits come from the peer at random; who cannot sign does
+// not choose them.
+func (a *Agent) transaction() uint64 { return binary.BigEndian.Uint64(a.request.TransactionID[:]) }
+
+// repeats tells whether the check that is handled was accepted before.
+func (a *Agent) repeats() bool { return slices.Contains(a.checks, a.transaction()) }
+
+// remember notes that the check that is handled is accepted.
+func (a *Agent) remember() {
+	if len(a.checks) < maxChecks {
+		a.checks = append(a.checks, a.transaction())
+		return
+	}
+	a.checks[a.nextCheck] = a.transaction()
+	a.nextCheck = (a.nextCheck + 1) % maxChecks
+}
+
 // accept writes down that a check was accepted.
 func (a *Agent) accept(ufrag []byte, generation int, from netip.AddrPort, now time.Duration) {
 	p := a.find(from)
@@ -148,9 +174,7 @@ func (a *Agent) accept(ufrag []byte, generation int, from netip.AddrPort, now ti
 	if value, err := a.request.Get(stun.AttrPriority); err == nil && len(value) == 4 {
 		p.priority = binary.BigEndian.Uint32(value)
 	}
-	repeated := p.transaction == a.request.TransactionID
-	p.transaction = a.request.TransactionID
-	if !a.request.Contains(stun.AttrUseCandidate) || repeated && p.nominated {
+	if !a.request.Contains(stun.AttrUseCandidate) {
 		return
 	}
 	p.nominated = true

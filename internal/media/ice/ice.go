@@ -8,7 +8,8 @@
 // and the addresses of the description hold (RFC 8445 §8.2). Answer is a public STUN server in one function.
 //
 // There are no goroutines. An Agent is for one goroutine at a time, the worker of the stream; packets are judged in the
-// order in which they are handed in. Everything is bounded: 32 addresses, each proven by a check that knew our password.
+// order in which they are handed in. Everything is bounded: 32 addresses, each proven by a check that knew our password; 1,024
+// checks, so that one that somebody has seen on its way and sends again proves nothing.
 //
 // RFCs: 8445 (ICE), 8489 (STUN), 8839 (ICE in SDP), 7675 (consent), 7983 (telling STUN from DTLS and SRTP).
 package ice
@@ -33,6 +34,8 @@ const (
 	consentLife = 30 * time.Second
 	// silentLife is how long a nominated pair may be silent before the nomination of a worse one replaces it.
 	silentLife = 5 * time.Second
+	// maxChecks is how many accepted checks are remembered. A peer with consent checks every five seconds (RFC 7675 §5.1).
+	maxChecks = 1024
 )
 
 // Verdict says what a datagram meant.
@@ -44,6 +47,7 @@ const (
 	Refused                 // a check for this agent that it did not accept; the reply says why
 	Accepted                // a check was accepted: the address is Verified as soon as the peer's answer is here
 	Moved                   // accepted, and Selected is another address than before
+	Repeated                // a check that was accepted before, from a proven address: the reply goes there, nothing is learnt
 )
 
 // credentials are a user fragment and a password.
@@ -63,6 +67,9 @@ type Agent struct {
 	pairs    []pair // proven addresses, all generations
 	chosen   netip.AddrPort
 
+	checks    []uint64 // transactions of accepted checks; from maxChecks on a ring
+	nextCheck int      // its oldest
+
 	request stun.Message // room for parsing
 	reply   stun.Message // and for answering
 }
@@ -76,7 +83,6 @@ type pair struct {
 	heard       time.Duration
 	nominated   bool
 	nominations int // since another pair was nominated
-	transaction [stun.TransactionIDSize]byte
 }
 
 // New makes an agent with credentials from a source of randomness, which is crypto/rand.Reader outside of tests.
