@@ -140,7 +140,8 @@ func (p *parser) size(text string) *SyntaxError {
 
 // read takes one line; it returns the reason why the line is wrong, or "".
 func (p *parser) read(line string) string {
-	if len(line) < 2 || line[1] != '=' {
+	// RFC 8866 §5: a type is one character; what cannot be seen is none.
+	if len(line) < 2 || line[1] != '=' || line[0] <= ' ' || line[0] > '~' {
 		return "not of the form x=value"
 	}
 	if strings.IndexByte(line, '\r') >= 0 || strings.IndexByte(line, 0) >= 0 {
