@@ -21,6 +21,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
+	"sync"
 	"time"
 
 	"dialtone/internal/media/srtp"
@@ -53,11 +55,12 @@ type Config struct {
 	// Send takes a datagram for the peer. It must not block, not keep the slice and not call Close; Close calls it.
 	Send func(datagram []byte)
 	// Proven says that the peer's address has proven to be its own (by ICE), so that a client need not show that it
-	// receives there: a round trip less.
+	// receives there: a round trip less. Alerts of a handshake under way are believed only then.
 	Proven  bool
 	MTU     int           // of datagrams, in bytes; 0 is DefaultMTU
 	Timeout time.Duration // of the handshake; 0 is DefaultTimeout
 	Limiter *Limiter      // nil: no limit
+	Source  netip.Addr    // the host that the Limiter counts the handshake for
 }
 
 // Keys are the outcome of a handshake. Printed and logged they are hidden.
@@ -81,33 +84,68 @@ func (k Keys) String() string {
 // LogValue implements slog.LogValuer.
 func (k Keys) LogValue() slog.Value { return slog.StringValue(k.String()) }
 
-// Limiter bounds the handshakes that run at once: each costs the better part of a millisecond of a processor and some
-// ten kilobytes.
-type Limiter struct{ slots chan struct{} }
+// Limiter bounds the handshakes that run at once, in all and for each host of peers: each costs the better part of a
+// millisecond of a processor and some ten kilobytes. A host that leaves its handshakes unfinished keeps no other out.
+type Limiter struct {
+	most, share int
 
-// NewLimiter makes a Limiter for n handshakes.
-func NewLimiter(n int) *Limiter { return &Limiter{make(chan struct{}, n)} }
+	mu      sync.Mutex
+	running int
+	sources map[netip.Prefix]int // IPv4 addresses and IPv6 /64; only those with handshakes
+}
+
+// shares is into how many parts a Limiter is divided: one host has at most one of them.
+const shares = 4
+
+// NewLimiter makes a Limiter for n handshakes, a quarter of them with one host.
+func NewLimiter(n int) *Limiter {
+	return &Limiter{most: n, share: max(1, n/shares), sources: make(map[netip.Prefix]int)}
+}
 
 // Running is the number of handshakes that run.
-func (l *Limiter) Running() int { return len(l.slots) }
+func (l *Limiter) Running() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running
+}
 
 // enter takes a place; false when there is none.
-func (l *Limiter) enter() bool {
+func (l *Limiter) enter(source netip.Addr) bool {
 	if l == nil {
 		return true
 	}
-	select {
-	case l.slots <- struct{}{}:
-		return true
-	default:
+	key := network(source)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running == l.most || l.sources[key] == l.share {
 		return false
+	}
+	l.running++
+	l.sources[key]++
+	return true
+}
+
+func (l *Limiter) leave(source netip.Addr) {
+	if l == nil {
+		return
+	}
+	key := network(source)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.running--
+	if l.sources[key]--; l.sources[key] == 0 {
+		delete(l.sources, key)
 	}
 }
 
-func (l *Limiter) leave() {
-	if l != nil {
-		<-l.slots
+// network is what counts as one host: an IPv6 one has all addresses of its /64.
+func network(source netip.Addr) netip.Prefix {
+	bits := 32
+	if source = source.Unmap().WithZone(""); source.Is6() {
+		bits = 64
 	}
+	p, _ := source.Prefix(bits) // the zero Addr is a host as well
+	return p
 }
 
 // recordHeader is the length of a record's header.
@@ -123,7 +161,9 @@ func IsClientHello(b []byte) bool {
 	return len(b) > recordHeader && b[0] == 22 && b[3] == 0 && b[4] == 0 && b[recordHeader] == 1
 }
 
-// isSound tells whether a datagram consists of whole records that can be.
+// isSound tells whether a datagram consists of whole records that can be. proven tells that its source is the peer's
+// address: where that is not known, an alert that nothing protects may be anybody's, and would end the handshake; a peer that
+// gives up is noticed by its silence then.
 //
 //	 0                   1                   2                   3
 //	 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -136,7 +176,7 @@ func IsClientHello(b []byte) bool {
 //	+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
 //
 // RFC 6347 §4.1.2.7: invalid records "SHOULD be silently discarded"; the library ends an unfinished handshake at some.
-func isSound(b []byte) bool {
+func isSound(b []byte, proven bool) bool {
 	if len(b) == 0 {
 		return false
 	}
@@ -158,7 +198,7 @@ func isSound(b []byte) bool {
 				return false
 			}
 		case 21: // alert
-			if unprotected && (size != 2 || content[0] != 1 && content[0] != 2) {
+			if unprotected && (!proven || size != 2 || content[0] != 1 && content[0] != 2) {
 				return false
 			}
 		case 22: // handshake

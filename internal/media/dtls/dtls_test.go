@@ -230,8 +230,9 @@ func TestLastFlightIsSentAgain(t *testing.T) {
 
 func TestWrongFingerprint(t *testing.T) {
 	other := identity(t).Fingerprint()
-	for _, wrongClient := range []bool{true, false} {
-		var client, server Config
+	for i := range 4 {
+		wrongClient, proven := i&1 == 0, i&2 == 0
+		client, server := Config{Proven: proven}, Config{Proven: proven}
 		if wrongClient {
 			server.Fingerprints = []sdp.Fingerprint{other}
 		} else {
@@ -246,8 +247,9 @@ func TestWrongFingerprint(t *testing.T) {
 			if !errors.Is(suspicious.err, ErrFingerprint) {
 				t.Errorf("%v", suspicious.err)
 			}
-			if refused.err == nil || errors.Is(refused.err, ErrTimeout) || !strings.Contains(refused.err.Error(), "BadCertificate") {
-				t.Errorf("the other side was not told: %v", refused.err)
+			told := refused.err != nil && strings.Contains(refused.err.Error(), "BadCertificate")
+			if proven && !told || !proven && !errors.Is(refused.err, ErrTimeout) {
+				t.Errorf("address proven %v, the other side: %v", proven, refused.err)
 			}
 			if c.keys.Local != nil || s.keys.Local != nil {
 				t.Error("keys all the same")
@@ -365,7 +367,9 @@ func TestGarbage(t *testing.T) {
 				for range 20 {
 					l.send(garbage(random))
 				}
-				l.send([]byte{23, 254, 253, 0, 0, 0, 0, 0, 0, 0, 7, 0, 1, 0}) // application data without protection
+				l.send([]byte{23, 254, 253, 0, 0, 0, 0, 0, 0, 0, 7, 0, 1, 0})     // application data without protection
+				l.send([]byte{21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 8, 0, 2, 2, 40}) // handshake_failure that anybody can write
+				l.send([]byte{21, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0})  // and close_notify
 				l.send(datagram)
 			}
 		}
@@ -484,11 +488,29 @@ func TestCloseBeforeTheEnd(t *testing.T) {
 
 func TestLimiter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := NewLimiter(2)
-		c := Config{Identity: identity(t), Fingerprints: []sdp.Fingerprint{identity(t).Fingerprint()}, Send: func([]byte) {}, Limiter: l}
+		l := NewLimiter(2 * shares)
+		c := Config{Identity: identity(t), Fingerprints: []sdp.Fingerprint{identity(t).Fingerprint()}, Send: func([]byte) {}, Limiter: l,
+			Source: netip.MustParseAddr("2001:db8::1")}
 		a, b := begin(t, c), begin(t, c)
-		if _, err := Start(c, func(Keys, error) {}); err != ErrBusy || l.Running() != 2 {
+		near := c
+		near.Source = netip.MustParseAddr("2001:db8::2") // of the same /64
+		if _, err := Start(near, func(Keys, error) {}); err != ErrBusy || l.Running() != 2 {
 			t.Errorf("%v with %d running", err, l.Running())
+		}
+		// The share of one host is used up; others go on until all are.
+		var others []*party
+		for i := range 2*shares - 2 {
+			far := c
+			far.Source = netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+			others = append(others, begin(t, far))
+		}
+		far := c
+		far.Source = netip.MustParseAddr("198.51.100.1")
+		if _, err := Start(far, func(Keys, error) {}); err != ErrBusy || l.Running() != 2*shares {
+			t.Errorf("%v with %d running", err, l.Running())
+		}
+		for _, o := range others {
+			o.Close()
 		}
 		a.Close()
 		if l.Running() != 1 {
@@ -499,8 +521,8 @@ func TestLimiter(t *testing.T) {
 		d.Close()
 		x, y := meet(t, Config{Limiter: l}, Config{Limiter: l}, nil, nil)
 		agree(t, x, y)
-		if l.Running() != 0 {
-			t.Errorf("%d running after their ends", l.Running())
+		if l.Running() != 0 || len(l.sources) != 0 {
+			t.Errorf("%d running after their ends, of %d hosts", l.Running(), len(l.sources))
 		}
 		x.Close()
 		y.Close()

@@ -31,6 +31,7 @@ type Handshake struct {
 	transport *transport
 	conn      *pion.Conn
 	cancel    context.CancelFunc
+	proven    bool // Config.Proven
 	ended     chan struct{}
 }
 
@@ -51,13 +52,13 @@ func Start(c Config, done func(Keys, error)) (*Handshake, error) {
 	case len(suites) == 0:
 		return nil, errors.New("start DTLS: no suite that DTLS-SRTP knows")
 	}
-	if !c.Limiter.enter() {
+	if !c.Limiter.enter(c.Source) {
 		return nil, ErrBusy
 	}
 	t := newTransport(c.Send)
 	conn, err := c.connect(t, set, suites)
 	if err != nil {
-		c.Limiter.leave()
+		c.Limiter.leave(c.Source)
 		return nil, fmt.Errorf("start DTLS: %w", err)
 	}
 	timeout := c.Timeout
@@ -65,7 +66,7 @@ func Start(c Config, done func(Keys, error)) (*Handshake, error) {
 		timeout = DefaultTimeout
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	h := &Handshake{transport: t, conn: conn, cancel: cancel, ended: make(chan struct{})}
+	h := &Handshake{transport: t, conn: conn, cancel: cancel, proven: c.Proven, ended: make(chan struct{})}
 	go h.run(ctx, timeout, c, set, done)
 	return h, nil
 }
@@ -141,7 +142,7 @@ func (h *Handshake) run(ctx context.Context, timeout time.Duration, c Config, se
 	}()
 	timed, stop := context.WithTimeout(ctx, timeout)
 	err := h.conn.HandshakeContext(timed)
-	c.Limiter.leave()
+	c.Limiter.leave(c.Source)
 	var keys Keys
 	switch {
 	case err == nil:
@@ -207,7 +208,7 @@ func (h *Handshake) export(client bool, set []sdp.Fingerprint) (Keys, error) {
 // Receive takes a datagram from the peer; it copies it, never blocks, and drops it when 64 others wait or when it is no
 // DTLS.
 func (h *Handshake) Receive(datagram []byte) {
-	if isSound(datagram) {
+	if isSound(datagram, h.proven) {
 		h.transport.receive(datagram)
 	}
 }
