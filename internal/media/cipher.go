@@ -101,6 +101,9 @@ func restoreCipher(x *CipherState) (*cipher, error) {
 	return c, nil
 }
 
+// proves reports whether a packet that could be opened can only be the party's: without tags, RTP can be anybody's.
+func (c *cipher) proves(control bool) bool { return c != nil && (control || !c.theirs.options.NoAuth) }
+
 // open checks and decrypts a packet of the party in place.
 func (c *cipher) open(p *network.Packet, control bool) error {
 	c.in.mu.Lock()

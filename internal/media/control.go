@@ -54,7 +54,7 @@ func (p *port) admitControl(packet *network.Packet, now int64) bool {
 		p.unauthentic.Add(1)
 		return false
 	}
-	return p.judge(sighting{from: packet.Addr, at: now, verified: c != nil})
+	return p.judge(sighting{from: packet.Addr, at: now, verified: c.proves(true)})
 }
 
 // hand gives RTCP packets to the stream that they are about.

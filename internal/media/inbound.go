@@ -90,7 +90,7 @@ func (p *port) admit(packet *network.Packet, now int64) (x admitted) {
 		p.malformed.Add(1)
 		return x
 	}
-	if p.judge(sighting{from: packet.Addr, at: now, ssrc: x.packet.SSRC, seq: x.packet.Sequence, rtp: true, verified: c != nil}) {
+	if p.judge(sighting{from: packet.Addr, at: now, ssrc: x.packet.SSRC, seq: x.packet.Sequence, rtp: true, verified: c.proves(false)}) {
 		x.stream = p.stream.carried(x.packet.PayloadType)
 	}
 	return x

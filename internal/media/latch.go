@@ -22,6 +22,10 @@ const (
 // with the same SSRC and sequence may take its place: a NAT that forgot its mapping.
 const relatchAfter = 5 * time.Second
 
+// movesAfter is how long the latched source must have been silent for a changed description to let another one take over:
+// a party that moves stops where it was, and one that talks on cannot be outrun by somebody behind the same NAT.
+const movesAfter = 200 * time.Millisecond
+
 // maxDropout is how far a sequence number may lie ahead of the last and still belong to the same run
 // (RFC 3550 appendix A.1, MAX_DROPOUT).
 const maxDropout = 3000
@@ -43,14 +47,14 @@ type sighting struct {
 	seq  uint16
 	rtp  bool // ssrc and seq are those of an RTP packet
 
-	verified bool // it was encrypted with the party's key
+	verified bool // it was authenticated with the party's key
 }
 
 // latch decides which source is the party's. It is a pure state machine; its owner guards it with a lock.
 //
 // The first packet from an allowed host wins, and every other source is dropped from then on. Four things move a latch:
-// a description that names another address, the first packet after a changed description, the party's own
-// RTP going on from another port after the old one fell silent, and then, too, RTP that was encrypted with the party's key,
+// a description that names another address, the first packet after a changed description when the old source is silent, the
+// party's own RTP going on from another port after the old one fell silent, and then, too, RTP that was encrypted with the party's key,
 // wherever it comes from. Else, what arrives from a host that no description or signalling has named never moves it, however
 // early it began.
 type latch struct {
@@ -130,10 +134,15 @@ func (l *latch) admit(s sighting) verdict {
 	return v
 }
 
+// prove makes the source that a handshake with the party's certificate came from the latched one.
+func (l *latch) prove(from netip.AddrPort, now int64) {
+	l.source, l.fresh, l.lastAt, l.rtp = from, false, now, false
+}
+
 // yields reports whether the latched source gives way to an allowed one.
 func (l *latch) yields(s sighting) bool {
 	switch {
-	case !l.source.IsValid(), l.fresh:
+	case !l.source.IsValid(), l.fresh && s.at-l.lastAt >= int64(movesAfter):
 		return true
 	case s.from == l.named:
 		// The address that the party itself has named outranks a guess.

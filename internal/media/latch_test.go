@@ -70,8 +70,16 @@ func TestLatch(t *testing.T) {
 			{from: nat, want: learnt, target: nat},
 			{describe: named, target: nat},
 			{from: third, want: foreign, target: nat},
-			{from: other, want: learnt, target: other},
-			{from: nat, want: foreign, target: other},
+			{from: other, seconds: 1, want: learnt, target: other},
+			{from: nat, seconds: 1, want: foreign, target: other},
+		}},
+		{"after a new version the first to speak does not win while the party talks on", Latch, []latchStep{
+			{describe: named, target: named},
+			{from: nat, want: learnt, target: nat},
+			{describe: named, target: nat},
+			{from: other, want: foreign, target: nat},
+			{from: nat, want: known, target: nat},
+			{from: other, seconds: 1, want: foreign, target: nat},
 		}},
 		{"a new version that the party does not use to move is used up", Latch, []latchStep{
 			{describe: named, target: named},

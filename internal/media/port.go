@@ -25,15 +25,17 @@ type port struct {
 	writer    network.PacketWriter
 	target    atomic.Pointer[netip.AddrPort] // where packets for the party go; nil while nowhere
 	cipher    atomic.Pointer[cipher]
-	encrypted atomic.Bool  // agreed: without a cipher nothing passes
-	control   bool         // the RTCP port of the pair
-	last      atomic.Int64 // engine time of the last accepted packet
+	allowance atomic.Pointer[allowance] // of target; nil: it may get all
+	encrypted atomic.Bool               // agreed: without a cipher nothing passes
+	control   bool                      // the RTCP port of the pair
+	last      atomic.Int64              // engine time of the last accepted packet
 
 	mu          sync.Mutex
 	latch       latch
-	checks      *ice.Agent // nil: the party does not speak ICE
-	checked     string     // its user fragment
-	association association
+	checks      *ice.Agent   // nil: the party does not speak ICE
+	checked     string       // its user fragment
+	association *association // nil: none is agreed
+	unproven    int64        // engine time at which packets began to go to a host that had not been heard; 0 never
 
 	foreign     atomic.Uint64 // dropped: not from the party
 	malformed   atomic.Uint64 // dropped: no packet of what was agreed
@@ -153,9 +155,16 @@ func (p *port) judge(s sighting) bool {
 		p.foreign.Add(1)
 		return false
 	case learnt:
-		p.retarget()
+		p.learnt(s.from)
 	}
 	return true
+}
+
+// learnt lets a new source of the party take effect. The caller holds p.mu.
+func (p *port) learnt(from netip.AddrPort) {
+	host := from.Addr()
+	p.stream.heard.Store(&host)
+	p.retarget()
 }
 
 // retarget publishes where packets for the party go. The caller holds p.mu.
@@ -171,6 +180,7 @@ func (p *port) retarget() {
 		p.target.Store(nil)
 		return
 	}
+	p.allowance.Store(p.allow(to))
 	if old := p.target.Load(); old == nil || *old != to {
 		p.target.Store(&to)
 	}
@@ -193,6 +203,9 @@ func (p *port) write(ps []network.Packet, control bool) int {
 	to := p.target.Load()
 	if to == nil {
 		return 0
+	}
+	if a := p.allowance.Load(); a != nil {
+		ps = a.cut(ps, p.stream.heard.Load(), to.Addr(), p.stream.session.engine.now())
 	}
 	if c := p.cipher.Load(); c != nil {
 		ps = ps[:c.seal(ps, control)]

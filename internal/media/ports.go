@@ -29,6 +29,8 @@ func (r PortRange) pairs() (first uint16, n int) {
 // given back goes to its end, so that the whole range passes before it is used again and late packets of an old call do
 // not meet a new one.
 type allocator struct {
+	first, last uint16 // never changed
+
 	mu   sync.Mutex
 	free []uint16 // ring of even ports
 	head int
@@ -41,13 +43,16 @@ func newAllocator(r PortRange, random func(n int) int) (*allocator, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("RTP port range %d-%d holds no even/odd pair", r.Min, r.Max)
 	}
-	a := &allocator{free: make([]uint16, n), n: n, used: make(map[uint16]struct{})}
+	a := &allocator{first: first, last: first + uint16(2*n-1), free: make([]uint16, n), n: n, used: make(map[uint16]struct{})}
 	start := random(n)
 	for i := range a.free {
 		a.free[i] = first + uint16(2*((start+i)%n))
 	}
 	return a, nil
 }
+
+// covers reports whether a port is one of the range.
+func (a *allocator) covers(port uint16) bool { return port >= a.first && port <= a.last }
 
 // take returns the even port of the pair that has rested longest.
 func (a *allocator) take() (uint16, error) {

@@ -59,13 +59,23 @@ func (d destination) receives() bool {
 // reachable is an address that a description names, or nothing when no party can be there: it must not make us send to
 // a group of hosts, or to services of our own machine.
 func reachable(named netip.AddrPort, signalled netip.Addr) netip.AddrPort {
-	a := named.Addr()
+	a := named.Addr().Unmap()
 	switch {
 	case !a.IsValid(), a.IsUnspecified(), named.Port() == 0, a.IsMulticast(), a == broadcast,
 		a.IsLoopback() && !signalled.IsLoopback():
 		return netip.AddrPort{}
 	}
-	return named
+	return netip.AddrPortFrom(a, named.Port())
+}
+
+// reachable is reachable for somebody who signals from elsewhere also as to the addresses of this machine: of its ports only those of
+// our media are for others. A call that comes back to us through a proxy names them.
+func (e *Engine) reachable(named netip.AddrPort, signalled netip.Addr) netip.AddrPort {
+	to := reachable(named, signalled)
+	if to.IsValid() && to.Addr() != signalled && !e.ports.covers(to.Port()) && e.owns(to.Addr()) && !e.owns(signalled) {
+		return netip.AddrPort{}
+	}
+	return to
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -125,7 +125,7 @@ func (p *port) state() PortState {
 		agent := p.checks.State()
 		x.ICE, x.Checked = &agent, p.checked
 	}
-	if a := &p.association; a.agreed {
+	if a := p.association; a != nil {
 		x.Association = &AssociationState{Client: a.client, Fingerprints: a.fingerprints}
 	}
 	return x
@@ -219,7 +219,7 @@ func (p *port) restore(x PortState, now int64) error {
 	}
 	if a := x.Association; a != nil {
 		// The keys are there; the party will not begin anew unless it is asked to.
-		p.association = association{agreed: true, client: a.Client, fingerprints: a.Fingerprints, shaken: x.Cipher != nil}
+		p.association = &association{client: a.Client, fingerprints: a.Fingerprints, shaken: x.Cipher != nil}
 	}
 	if x.Source.IsValid() {
 		p.latch.source, p.latch.fresh = x.Source, false

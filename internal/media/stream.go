@@ -37,10 +37,11 @@ type Stream struct {
 	ptime         atomic.Int32           // milliseconds a packet that the party asks for; 0 unsaid
 	kind          atomic.Pointer[string] // "audio", "video", "image" ...; an m-line may change from one to another
 	crypto        atomic.Pointer[agreement]
-	received      atomic.Pointer[[]payload] // what the party was told that it may send
-	wanted        atomic.Pointer[[]payload] // what the party has said that it takes, in its order
-	feeder        atomic.Pointer[Stream]    // whose packets are relayed here
-	keys          keying                    // the leg's goroutine owns it
+	received      atomic.Pointer[[]payload]  // what the party was told that it may send
+	wanted        atomic.Pointer[[]payload]  // what the party has said that it takes, in its order
+	feeder        atomic.Pointer[Stream]     // whose packets are relayed here
+	keys          keying                     // the leg's goroutine owns it
+	heard         atomic.Pointer[netip.Addr] // the host that the party's packets came from last
 	feedback      feedback
 	watch         *watch       // the watcher owns it; nil before its first look
 	feedbackTaken atomic.Bool  // the party takes requests for pictures by RTCP
@@ -217,8 +218,9 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 		return // the ports follow the stream that carries this one
 	}
 	open := d.receives()
-	st.rtp.direct(reachable(d.RTP, signalled), open, signalled, changed)
-	st.control.direct(reachable(d.Control, signalled), open, signalled, changed)
+	e := st.session.engine
+	st.rtp.direct(e.reachable(d.RTP, signalled), open, signalled, changed)
+	st.control.direct(e.reachable(d.Control, signalled), open, signalled, changed)
 }
 
 // relay passes packets of the other party on to this one. It may change them in place. now is the engine time at which they

@@ -69,6 +69,8 @@ func (s *Session) look(now time.Time) {
 	for _, st := range s.Streams() {
 		if st.base.Load() == nil {
 			st.rtp.consents(s.engine.now())
+			st.rtp.overdue(s.engine.now())
+			st.control.overdue(s.engine.now())
 			st.fasten(s.engine.now())
 		}
 		if st.isVoice() {
