@@ -33,12 +33,18 @@ type endpoint struct {
 // endpoint makes a telephone that speaks these codecs; terms are its own, ours are those that it is configured with here.
 func (l *lab) endpoint(addr netip.Addr, terms, ours Terms, codecs ...string) *endpoint {
 	l.t.Helper()
-	e, err := New(Config{Network: l.net.Host(addr), Workers: 1, Ports: PortRange{20000, 20099}})
+	return l.endpointOn(l.net.Host(addr), addr, terms, ours, codecs...)
+}
+
+// endpointOn is endpoint on a host that is seen at an address.
+func (l *lab) endpointOn(host *network.Host, addr netip.Addr, terms, ours Terms, codecs ...string) *endpoint {
+	l.t.Helper()
+	e, err := New(Config{Network: host, Workers: 1, Ports: PortRange{20000, 20099}})
 	if err != nil {
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { e.Close() })
-	p := &endpoint{l: l, e: e, addr: addr, caps: sdp.Capabilities{Address: addr, DTMF: true, Ports: []int{9}}}
+	p := &endpoint{l: l, e: e, addr: addr, caps: sdp.Capabilities{Address: host.Addr(), DTMF: true, Ports: []int{9}}}
 	terms.Codecs = codecs
 	for _, spec := range catalog.All() {
 		if slices.Contains(codecs, spec.Name) {
