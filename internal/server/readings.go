@@ -34,14 +34,12 @@ func (s *Server) mediaReadings() []metrics.Reading {
 		}}
 	}
 	return []metrics.Reading{
-		one("rtp_foreign_total", "Packets that came to a media port from somebody who is not its party.", true,
-			func(c media.Counters) float64 { return float64(c.Foreign) }),
-		one("rtp_malformed_total", "Packets that came to a media port and were none of what was agreed.", true,
-			func(c media.Counters) float64 { return float64(c.Malformed) }),
-		one("rtp_unauthentic_total", "SRTP packets that were altered, replayed or encrypted with another key.", true,
-			func(c media.Counters) float64 { return float64(c.Unauthentic) }),
-		one("rtp_unsent_total", "Packets for which there was no address yet, or that the system refused.", true,
-			func(c media.Counters) float64 { return float64(c.Unsent) }),
+		{Name: "rtp_dropped_total", Help: "Packets at ports of our media that went no further, by reason.", Label: "reason", Counter: true,
+			Values: func() map[string]float64 {
+				c := t.read(s.media)
+				return map[string]float64{"foreign": float64(c.Foreign), "malformed": float64(c.Malformed),
+					"unauthentic": float64(c.Unauthentic), "unsent": float64(c.Unsent)}
+			}},
 		one("media_sessions", "Legs that have media.", false, func(c media.Counters) float64 { return float64(c.Sessions) }),
 		one("media_ports_used", "Port pairs for media that are in use.", false, func(c media.Counters) float64 { return float64(c.PortsUsed) }),
 		one("media_conversions", "Streams whose codec is converted now.", false,
