@@ -19,8 +19,8 @@ type phoneOptions struct {
 	Transport  string        `help:"udp, tcp, tls, ws or wss." enum:"udp,tcp,tls,ws,wss" default:"udp"`
 	CA         string        `name:"ca" help:"PEM file with the authority of the server's certificate." placeholder:"FILE" type:"path" xor:"trust"`
 	Insecure   bool          `help:"Take any certificate." xor:"trust"`
-	SRTP       string        `name:"srtp" help:"off, sdes or dtls." enum:"off,sdes,dtls" default:"off"`
-	Codec      []string      `help:"Codecs to offer, in order."`
+	SRTP       string        `name:"srtp" help:"Encryption of the media: off, sdes or dtls; auto takes what is offered." enum:"auto,off,sdes,dtls" default:"auto"`
+	Codec      []string      `help:"Codecs to offer, in order: opus, g722, pcma, pcmu, l16."`
 	JSON       bool          `kong:"-"` // one event a line
 }
 

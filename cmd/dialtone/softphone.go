@@ -6,29 +6,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync"
 
+	"dialtone/internal/codec"
 	"dialtone/internal/media/wav"
 	"dialtone/internal/network"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/softphone"
 )
 
-// recordRate is the sampling rate of what a phone records, in Hz.
-const recordRate = 8000
+// playRate is the sampling rate at which a file is played, in Hz; a narrow codec is given half of it.
+const playRate = 16000
 
 // longestPlay bounds a file that is played, in samples: an hour.
-const longestPlay = 3600 * recordRate
+const longestPlay = 3600 * playRate
 
 // phone runs a headless phone.
 func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
-	if o.SRTP != "off" {
-		return usage("--srtp %s: this phone has no SRTP yet", o.SRTP)
-	}
 	task := softphone.Task{Call: o.Call, Answer: o.Answer, Wait: o.Wait, ExpectTone: o.ExpectTone,
-		Talk: softphone.Talk{Duration: o.Duration, Press: o.DTMF}}
+		Talk: softphone.Talk{Duration: o.Duration, Press: o.DTMF, Rate: playRate}}
 	if err := task.Check(); err != nil {
 		return usage("%v", err)
 	}
@@ -45,15 +44,14 @@ func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
 			return fmt.Errorf("--record: %w", err)
 		}
 		defer file.Close() //nolint:errcheck // every Flush has written it
-		if task.Talk.Record, err = wav.NewWriter(file, recordRate); err != nil {
-			return err
-		}
+		task.Talk.Record = &tape{file: file}
 	}
 	user, domain := account(o)
 	say := reporter(o, sys)
 	p, err := softphone.New(softphone.Config{
 		Network: network.NewOS(network.OSConfig{}), Server: o.Server, Transport: transport.ParseKind(o.Transport),
 		User: user, Domain: domain, Password: o.Password, RootCAs: roots, Insecure: o.Insecure, Codecs: o.Codec,
+		SRTP:   softphone.SRTP(strings.TrimPrefix(o.SRTP, "auto")),
 		Events: func(e softphone.Event) { say(e) },
 	})
 	if err != nil {
@@ -71,6 +69,36 @@ func phone(ctx context.Context, o phoneOptions, sys system) (err error) {
 		return errSilent
 	}
 	return nil
+}
+
+// tape is a recording whose sampling rate is known when the call is answered.
+type tape struct {
+	file   io.WriteSeeker
+	writer *wav.Writer
+}
+
+// Begin implements softphone.Recorder.
+func (t *tape) Begin(rate int) (err error) {
+	t.writer, err = wav.NewWriter(t.file, rate)
+	return err
+}
+
+// Write implements softphone.Recorder.
+func (t *tape) Write(pcm []int16) error {
+	if t.writer == nil {
+		return nil
+	}
+	return t.writer.Write(pcm)
+}
+
+// Flush implements softphone.Recorder. A call that was never answered leaves an empty recording.
+func (t *tape) Flush() error {
+	if t.writer == nil {
+		if err := t.Begin(codec.Rate); err != nil {
+			return err
+		}
+	}
+	return t.writer.Flush()
 }
 
 // account is who the phone is: the domain says in which tenant. "sara@pbx.example" is written by those who copy an
@@ -92,7 +120,7 @@ func played(path string) ([]int16, error) {
 		return nil, fmt.Errorf("--play: %w", err)
 	}
 	defer file.Close() //nolint:errcheck // it was only read
-	pcm, err := wav.Load(file, longestPlay)
+	pcm, err := wav.LoadAt(file, playRate, longestPlay)
 	if err != nil {
 		return nil, fmt.Errorf("--play %s: %w", path, err)
 	}

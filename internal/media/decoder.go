@@ -16,6 +16,7 @@ type decoder struct {
 
 	mu    sync.Mutex
 	sink  Sink // nil once detached
+	rate  int  // of its frames, in Hz
 	ear   hearing
 	begun bool
 	ssrc  uint32
@@ -28,13 +29,15 @@ type hearing struct {
 	payload payload
 	decoder codec.Decoder
 	rate    int                 // of its PCM
-	narrow  *resample.Resampler // to 8 kHz; nil where it is that
+	bring   *resample.Resampler // to that of the sink; nil where it is that
 }
 
 // longestGap is how much silence is made up for at once; a longer leap of the timestamp is a new beginning.
-const longestGap = 8000 // samples
+const longestGap = 1 // seconds
 
-func newDecoder(st *Stream, sink Sink) *decoder { return &decoder{st: st, sink: sink} }
+func newDecoder(st *Stream, sink Sink) *decoder {
+	return &decoder{st: st, sink: sink, rate: rateFor(sink)}
+}
 
 func (d *decoder) String() string { return "decode" }
 
@@ -72,13 +75,13 @@ func (d *decoder) know(pt uint8) bool {
 	if !ok || spec.NewDecoder == nil {
 		return false
 	}
-	x := hearing{payload: p, rate: nearestRate(spec.Rates, codec.Rate)}
+	x := hearing{payload: p, rate: nearestRate(spec.Rates, d.rate)}
 	var err error
 	if x.decoder, err = spec.NewDecoder(codec.Params{Rate: x.rate, FMTP: p.FMTP}); err != nil {
 		return false
 	}
-	if x.rate != codec.Rate {
-		if x.narrow, err = resample.NewStream(x.rate, codec.Rate); err != nil {
+	if x.rate != d.rate {
+		if x.bring, err = resample.NewStream(x.rate, d.rate); err != nil {
 			return false
 		}
 	}
@@ -88,31 +91,31 @@ func (d *decoder) know(pt uint8) bool {
 
 // take decodes one packet behind the silence that may be missing before it.
 func (d *decoder) take(p *rtp.Packet) {
-	clock := int(d.ear.payload.ClockRate)
-	gap := rtp.TimestampDiff(p.Timestamp, d.next) * codec.Rate / clock
+	clock, whole := int(d.ear.payload.ClockRate), d.rate/framesPerSecond
+	gap := rtp.TimestampDiff(p.Timestamp, d.next) * d.rate / clock
 	switch {
-	case !d.begun || p.SSRC != d.ssrc || gap > longestGap || gap < -longestGap:
+	case !d.begun || p.SSRC != d.ssrc || gap > longestGap*d.rate || gap < -longestGap*d.rate:
 		d.begun, d.ssrc = true, p.SSRC
 	case gap < 0:
 		return
 	case gap > 0:
-		d.frame = append(d.frame[:0], make([]int16, min(gap, frameSamples))...)
+		d.frame = append(d.frame[:0], make([]int16, min(gap, whole))...)
 		for gap > 0 {
-			n := min(gap, frameSamples)
+			n := min(gap, whole)
 			d.sink.WriteFrame(d.frame[:n])
 			gap -= n
 		}
 	}
 	pcm := d.ear.decoder.Decode(d.frame[:0], p.Payload)
 	d.next = p.Timestamp + uint32(len(pcm)*clock/d.ear.rate)
-	if d.ear.narrow != nil {
+	if d.ear.bring != nil {
 		n := len(pcm)
-		pcm = d.ear.narrow.Write(pcm, pcm)
+		pcm = d.ear.bring.Write(pcm, pcm)
 		pcm = pcm[n:]
 	}
 	d.frame = pcm[:0]
 	for len(pcm) > 0 {
-		n := min(len(pcm), frameSamples)
+		n := min(len(pcm), whole)
 		d.sink.WriteFrame(pcm[:n])
 		pcm = pcm[n:]
 	}

@@ -35,6 +35,21 @@ type Sink interface {
 	WriteFrame(frame codec.Frame)
 }
 
+// RatedSink is a Sink whose frames are not at 8 kHz.
+type RatedSink interface {
+	Sink
+	// Rate is the sampling rate that it wants in Hz; it never changes.
+	Rate() int
+}
+
+// rateFor is the sampling rate of a sink.
+func rateFor(s Sink) int {
+	if r, ok := s.(RatedSink); ok {
+		return r.Rate()
+	}
+	return codec.Rate
+}
+
 // SourceFunc is a function that is a Source.
 type SourceFunc func(frame codec.Frame) error
 

@@ -105,7 +105,7 @@ func (p *Phone) Dial(number string, t Talk) (*Call, error) {
 	c.mailbox = call.NewMailbox()
 	var offer *sdp.Description
 	if !t.NoOffer {
-		offer = sdp.Offer(p.capabilities(sdp.SendRecv))
+		offer = p.offer(sdp.SendRecv)
 	}
 	from := call.Side{Number: p.config.User, Name: p.config.Name}
 	caller := sipleg.Caller{Source: viaServer{}, Domain: p.config.Domain}
@@ -113,7 +113,7 @@ func (p *Phone) Dial(number string, t Talk) (*Call, error) {
 		caller.Credentials = &digest.Client{Username: p.config.User, Password: p.config.Password}
 	}
 	leg, err := p.stack.legs.Dial(context.Background(), call.Invite{Leg: "a", Mailbox: c.mailbox, Offer: offer, From: from, To: number,
-		Target: call.Target{URI: p.uri(number), Source: caller}, MaxForwards: 70})
+		Target: call.Target{URI: p.uri(number), Source: caller, Terms: p.terms}, MaxForwards: 70})
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", number, err)
 	}

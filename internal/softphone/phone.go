@@ -55,8 +55,11 @@ type Config struct {
 	RootCAs *x509.CertPool
 	// Insecure takes any certificate.
 	Insecure bool
-	// Codecs are "PCMA" and "PCMU" in the order of preference; both when empty.
+	// Codecs are names of what this build makes ("opus", "G722", "PCMA", "PCMU", "L16") in the order of preference; PCMA and
+	// PCMU when empty.
 	Codecs []string
+	// SRTP says how the media is encrypted.
+	SRTP SRTP
 	// Answer decides about a call that comes in; nil: busy. It runs on a transport worker and must not block.
 	Answer func(Incoming) Decision
 	// Events is told what happens; it must not block. May be nil.
@@ -91,7 +94,8 @@ type Decision struct {
 
 // Talk is what the phone does once it is connected.
 type Talk struct {
-	PCM      []int16       // is played once, at 8 kHz, then silence; nil plays a tone
+	PCM      []int16       // is played once, then silence; nil plays a tone
+	Rate     int           // of PCM, in Hz; 8000 when 0
 	Hz       float64       // of the tone; 440 when 0
 	Duration time.Duration // then the phone hangs up; 0: the other party does
 	Press    string        // keys to be pressed: 0-9 * # A-D
@@ -99,8 +103,11 @@ type Talk struct {
 	NoOffer  bool          // an outgoing call leaves the offer to the other party
 }
 
-// Recorder takes what a call has heard, in pieces; wav.Writer is one. It is called on the call's goroutine.
+// Recorder takes what a call has heard, in pieces. It is called on the call's goroutine.
 type Recorder interface {
+	// Begin tells the sampling rate in Hz before anything is written: 16000 where the codec is wideband, else 8000. A call
+	// that is never answered has none.
+	Begin(rate int) error
 	Write(pcm []int16) error
 	Flush() error
 }
@@ -119,8 +126,9 @@ type Phone struct {
 	config Config
 	log    *slog.Logger
 	codecs []sdp.Codec
-	host   string // of the server, bare
-	port   uint16 // 0 when none is written
+	terms  *media.Terms // of the media
+	host   string       // of the server, bare
+	port   uint16       // 0 when none is written
 
 	stack        *stack // nil until Open
 	registration *registration
@@ -160,6 +168,12 @@ func New(c Config) (*Phone, error) {
 		return nil, err
 	}
 	p.codecs = codecs
+	if p.terms, err = c.SRTP.terms(); err != nil {
+		return nil, err
+	}
+	for _, codec := range codecs { // an end converts nothing
+		p.terms.Codecs = append(p.terms.Codecs, codec.Name)
+	}
 	p.registration = newRegistration(p)
 	return p, nil
 }
@@ -175,27 +189,6 @@ func (p *Phone) place(server string) error {
 		p.config.Domain = p.host
 	}
 	return nil
-}
-
-// codecsOf finds codecs by their names.
-func codecsOf(names []string) ([]sdp.Codec, error) {
-	if len(names) == 0 {
-		return []sdp.Codec{sdp.PCMA(), sdp.PCMU()}, nil
-	}
-	var list []sdp.Codec
-	for _, name := range names {
-		known := false
-		for _, c := range []sdp.Codec{sdp.PCMA(), sdp.PCMU()} {
-			if known = c.Is(name); known {
-				list = append(list, c)
-				break
-			}
-		}
-		if !known {
-			return nil, fmt.Errorf("codec %q is not known here: pcma or pcmu", name)
-		}
-	}
-	return list, nil
 }
 
 // Open finds the server, opens the phone's socket and starts its goroutines. Close ends them.
@@ -325,6 +318,15 @@ func (p *Phone) capabilities(d sdp.Direction) sdp.Capabilities {
 		Origin:  sdp.Origin{Username: "-"},
 		Audio:   slices.Clone(p.codecs), DTMF: true, PTime: 20, Direction: d,
 	}
+}
+
+// offer is what the phone would like, with the reports on how it is heard (RFC 3611 §5.1).
+func (p *Phone) offer(d sdp.Direction) *sdp.Description {
+	o := sdp.Offer(p.capabilities(d))
+	for i := range o.Media {
+		o.Media[i].SetExtendedReports(sdp.ExtendedReports{RoundTrip: sdp.RoundTripAll, VoIPMetrics: true})
+	}
+	return o
 }
 
 // tell tells an event.

@@ -8,6 +8,7 @@ import (
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/media"
 	"dialtone/internal/sdp"
 )
 
@@ -129,7 +130,7 @@ func (c *Call) pickUp(k *call.Call) cause.Cause {
 	}
 	offer := k.Offer()
 	if offer == nil {
-		k.Answer(sdp.Offer(c.phone.capabilities(c.direction)))
+		k.Answer(c.phone.offer(c.direction))
 		return c.awaitAnswer(k)
 	}
 	answer, _, err := sdp.Answer(offer, c.phone.capabilities(c.direction))
@@ -200,12 +201,23 @@ func (c *Call) speak() error {
 	if m == nil {
 		return errors.New("there is no media session")
 	}
-	if err := m.Listen(&c.ear); err != nil {
+	if err := c.listen(m); err != nil {
 		return err
 	}
 	var err error
 	c.playing, err = m.Play(newVoice(c.talk))
 	return err
+}
+
+// listen opens the ear, at the rate of the codec that was agreed on first.
+func (c *Call) listen(m *media.Session) error {
+	spoken, _ := m.VoiceRate()
+	if rate, first := c.ear.open(spoken); first && c.talk.Record != nil {
+		if err := c.talk.Record.Begin(rate); err != nil {
+			return fmt.Errorf("record: %w", err)
+		}
+	}
+	return m.Listen(&c.ear)
 }
 
 // converse is the talk: until somebody hangs up, or its time is over.
@@ -283,7 +295,7 @@ func (c *Call) take(k *call.Call, e call.Event) cause.Cause {
 // updated answers the other party's wish to change the media.
 func (c *Call) updated(k *call.Call, e call.Updated) {
 	if e.Offer == nil {
-		e.Leg.Respond(sdp.Offer(c.phone.capabilities(c.direction)), cause.Cause{})
+		e.Leg.Respond(c.phone.offer(c.direction), cause.Cause{})
 		return
 	}
 	answer, _, err := sdp.Answer(e.Offer, c.phone.capabilities(c.direction))
@@ -309,7 +321,7 @@ func (c *Call) startChange(ch *change) {
 		return
 	}
 	c.change = ch
-	c.leg.Offer(sdp.Offer(c.phone.capabilities(ch.direction)))
+	c.leg.Offer(c.phone.offer(ch.direction))
 }
 
 // settled takes the answer.

@@ -255,7 +255,7 @@ func (s *stack) invite(tx *transaction.Server, f transaction.Flow, m *sip.Messag
 	if s.phone.config.Answer != nil {
 		decision = s.phone.config.Answer(who)
 	}
-	in, err := s.legs.Accept(tx, flow, m, sipleg.Party{Device: s.phone.config.User, User: s.phone.config.User})
+	in, err := s.legs.Accept(tx, flow, m, sipleg.Party{Device: s.phone.config.User, User: s.phone.config.User, Terms: s.phone.terms})
 	if err != nil {
 		return // it has been answered
 	}

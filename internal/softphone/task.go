@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"dialtone/internal/cause"
@@ -30,6 +31,9 @@ type Result struct {
 	RX      uint64  // RTP packets received
 	Lost    uint64  // of those that were sent to us
 	MOS     float64 // of what was heard; 0 unknown
+	Codec   string  // that the other party spoke, else what was agreed; "" there was none
+	Crypto  string  // "sdes", "dtls-srtp"; "none" for plain RTP; "" without media
+	Suite   string  // protection profile of SRTP; "" without
 }
 
 // MarshalJSON prints {"result":{...}}.
@@ -43,6 +47,9 @@ func (r Result) MarshalJSON() ([]byte, error) {
 		RX      uint64  `json:"rx"`
 		Lost    uint64  `json:"lost"`
 		MOS     float64 `json:"mos"`
+		Codec   string  `json:"codec"`
+		Crypto  string  `json:"crypto"`
+		Suite   string  `json:"suite"`
 	}
 	l := line(r)
 	if l.TonesHz == nil {
@@ -58,8 +65,15 @@ func (r Result) String() string {
 	if r.OK {
 		verdict = "ok"
 	}
-	return fmt.Sprintf("%s: %d %s, talked %v, heard %v Hz, %d packets received and %d lost, MOS %.2f", verdict, r.Status, r.Cause,
+	text := fmt.Sprintf("%s: %d %s, talked %v, heard %v Hz, %d packets received and %d lost, MOS %.2f", verdict, r.Status, r.Cause,
 		time.Duration(r.TalkMS)*time.Millisecond, r.TonesHz, r.RX, r.Lost, r.MOS)
+	if r.Codec != "" {
+		text += ", " + r.Codec
+	}
+	if r.Suite != "" {
+		text += ", " + r.Crypto + " " + r.Suite
+	}
+	return text
 }
 
 // Check says what of the task no phone can do.
@@ -171,7 +185,13 @@ func (t Task) await(ctx context.Context, p *Phone, calls <-chan *Call) (Result, 
 // judge compares what became of a call with what was asked.
 func (t Task) judge(o *Outcome) Result {
 	r := Result{Status: o.Status(), Cause: o.Cause.Words, TalkMS: o.Talk().Milliseconds(), TonesHz: o.TonesHz,
-		RX: o.Media.PacketsIn, Lost: o.Media.Lost, MOS: o.Media.MOSIn}
+		RX: o.Media.PacketsIn, Lost: o.Media.Lost, MOS: o.Media.MOSIn, Codec: strings.ToLower(o.Media.Codec), Suite: o.Media.Suite}
+	if r.Codec != "" {
+		r.Crypto = "none"
+		if o.Media.Crypto != "" {
+			r.Crypto = o.Media.Crypto
+		}
+	}
 	// A call that was answered and then ended by a fault is not what anybody asked for.
 	r.OK = !o.Answer.IsZero() && !o.Cause.IsRefusal() && o.Err == nil
 	if o.Err != nil {

@@ -52,8 +52,14 @@ func TestNewRefuses(t *testing.T) {
 // memo is a Recorder in memory.
 type memo struct {
 	pcm     []int16
+	rate    int
 	flushed bool
 	full    error
+}
+
+func (m *memo) Begin(rate int) error {
+	m.rate = rate
+	return nil
 }
 
 func (m *memo) Write(pcm []int16) error {
@@ -182,9 +188,11 @@ func TestAnsweringPhoneLeavesDuringACall(t *testing.T) {
 func TestJudge(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	answered := Outcome{Answer: at, End: at.Add(1500 * time.Millisecond), Cause: cause.Normal(cause.Caller), TonesHz: []int{441, 700},
-		Media: media.StreamStats{PacketsIn: 75, Lost: 2, MOSIn: 4.4}}
+		Media: media.StreamStats{PacketsIn: 75, Lost: 2, MOSIn: 4.4, Codec: "opus", Crypto: "sdes", Suite: "AEAD_AES_256_GCM"}}
 	cut := answered
 	cut.Cause = cause.SessionExpired()
+	plain := answered
+	plain.Media.Codec, plain.Media.Crypto, plain.Media.Suite = "PCMA", "", ""
 	unpressed := answered
 	unpressed.Err = errors.New("press 1: no")
 	for _, c := range []struct {
@@ -193,11 +201,12 @@ func TestJudge(t *testing.T) {
 		o      Outcome
 		want   Result
 	}{
-		{"answered", nil, answered, Result{true, 200, "normal", 1500, []int{441, 700}, 75, 2, 4.4}},
-		{"heard", []float64{440, 702}, answered, Result{true, 200, "normal", 1500, []int{441, 700}, 75, 2, 4.4}},
-		{"not heard", []float64{440, 710}, answered, Result{false, 200, "710 Hz was not heard", 1500, []int{441, 700}, 75, 2, 4.4}},
-		{"cut", nil, cut, Result{false, 200, "session expired", 1500, []int{441, 700}, 75, 2, 4.4}},
-		{"unpressed", nil, unpressed, Result{false, 200, "press 1: no", 1500, []int{441, 700}, 75, 2, 4.4}},
+		{"answered", nil, answered, Result{true, 200, "normal", 1500, []int{441, 700}, 75, 2, 4.4, "opus", "sdes", "AEAD_AES_256_GCM"}},
+		{"plain", nil, plain, Result{true, 200, "normal", 1500, []int{441, 700}, 75, 2, 4.4, "pcma", "none", ""}},
+		{"heard", []float64{440, 702}, answered, Result{true, 200, "normal", 1500, []int{441, 700}, 75, 2, 4.4, "opus", "sdes", "AEAD_AES_256_GCM"}},
+		{"not heard", []float64{440, 710}, answered, Result{false, 200, "710 Hz was not heard", 1500, []int{441, 700}, 75, 2, 4.4, "opus", "sdes", "AEAD_AES_256_GCM"}},
+		{"cut", nil, cut, Result{false, 200, "session expired", 1500, []int{441, 700}, 75, 2, 4.4, "opus", "sdes", "AEAD_AES_256_GCM"}},
+		{"unpressed", nil, unpressed, Result{false, 200, "press 1: no", 1500, []int{441, 700}, 75, 2, 4.4, "opus", "sdes", "AEAD_AES_256_GCM"}},
 		{"busy", []float64{440}, Outcome{End: at, Cause: cause.Busy()}, Result{Status: 486, Cause: "busy"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -215,10 +224,10 @@ func TestJSON(t *testing.T) {
 		value any
 		want  string
 	}{
-		{Result{OK: true, Status: 200, Cause: "normal", TalkMS: 3000, TonesHz: []int{440}, RX: 150, Lost: 1, MOS: 4.396},
-			`{"result":{"ok":true,"status":200,"cause":"normal","talk_ms":3000,"tones_hz":[440],"rx":150,"lost":1,"mos":4.4}}`},
+		{Result{OK: true, Status: 200, Cause: "normal", TalkMS: 3000, TonesHz: []int{440}, RX: 150, Lost: 1, MOS: 4.396, Codec: "opus", Crypto: "sdes", Suite: "AEAD_AES_256_GCM"},
+			`{"result":{"ok":true,"status":200,"cause":"normal","talk_ms":3000,"tones_hz":[440],"rx":150,"lost":1,"mos":4.4,"codec":"opus","crypto":"sdes","suite":"AEAD_AES_256_GCM"}}`},
 		{Result{Status: 486, Cause: "busy"},
-			`{"result":{"ok":false,"status":486,"cause":"busy","talk_ms":0,"tones_hz":[],"rx":0,"lost":0,"mos":0}}`},
+			`{"result":{"ok":false,"status":486,"cause":"busy","talk_ms":0,"tones_hz":[],"rx":0,"lost":0,"mos":0,"codec":"","crypto":"","suite":""}}`},
 		{Event{Kind: Registered, Time: at, Status: 200}, `{"event":"registered","time":"2026-01-02T03:04:05.067Z","status":200}`},
 		{Event{Kind: DTMF, Time: at, Number: "102", Digit: '#'}, `{"event":"dtmf","time":"2026-01-02T03:04:05.067Z","number":"102","digit":"#"}`},
 		{Event{Kind: Ended, Time: at, Number: "102", Status: 486, Cause: "busy"},

@@ -20,6 +20,7 @@ type Device struct {
 	IPv6      bool
 	NAT       *network.NAT // behind which the phone stands; nil: it stands in the open
 	Codecs    []string
+	SRTP      softphone.SRTP
 	Expires   time.Duration
 	Hz        float64 // of the tone that it says; one of its own when 0
 }
@@ -77,7 +78,7 @@ func (l *Lab) Place(d Device) *Phone {
 	}
 	var err error
 	p.Phone, err = softphone.New(softphone.Config{
-		Network: p.Host, Server: exchange, Transport: d.Transport, User: d.User, Password: password, Codecs: d.Codecs,
+		Network: p.Host, Server: exchange, Transport: d.Transport, User: d.User, Password: password, Codecs: d.Codecs, SRTP: d.SRTP,
 		MediaTimeout: 40 * time.Second,
 		Insecure:     true, // the exchange has made its certificate itself
 		Ports:        media.PortRange{Min: 20000, Max: 23999}, Expires: d.Expires, Answer: p.answer, Events: p.event,

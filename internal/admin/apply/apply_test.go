@@ -192,6 +192,8 @@ func TestFaultsNameTheirLines(t *testing.T) {
 		{"entry of the wrong kind", "lines:\n  - 101", "2 lines[0]: must be fields with values, not a number"},
 		{"text of the wrong kind", "lines:\n  - number: [1]", "2 lines[0].number: must be a text, not a list"},
 		{"number of the wrong kind", "lines:\n  - {number: \"1\", max_calls: many}", "2 lines[0].max_calls: must be a whole number, not a text"},
+		{"media of the wrong kind", "lines:\n  - number: \"1\"\n    devices: [{username: a, password: longer-secret, media: 7}]", "3 lines[0].devices[0].media: must be fields with values, not a number"},
+		{"media unknown", "lines:\n  - number: \"1\"\n    devices: [{username: a, password: longer-secret, media: {key: dtls}}]", "3 lines[0].devices[0].media.key: unknown key"},
 		{"tenant twice", "tenant: a\n---\ntenant: a", "3 tenant: the file has another document for a"},
 		{"missing number", "lines:\n  - {name: x}", "2 lines[0].number: is required"},
 		{"same number twice", "lines:\n  - {number: \"1\"}\n  - {number: \"1\"}", "3 lines[1].number: is already in lines[0]"},

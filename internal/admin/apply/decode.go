@@ -157,6 +157,11 @@ func (d *decoder) value(node *yaml.Node, path string, v reflect.Value) {
 		})
 	case reflect.Struct:
 		d.structure(node, path, v)
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+		d.value(node, path, v.Elem())
 	default:
 		panic("apply: no way to read a " + v.Kind().String())
 	}

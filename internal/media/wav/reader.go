@@ -173,12 +173,15 @@ func (f *Reader) Read(pcm []int16) (int, error) {
 }
 
 // Load reads a whole file as 8 kHz samples. More than limit of them (no limit when 0) are an error.
-func Load(r io.Reader, limit int) ([]int16, error) {
+func Load(r io.Reader, limit int) ([]int16, error) { return LoadAt(r, codec.Rate, limit) }
+
+// LoadAt is Load for samples at another rate, in Hz.
+func LoadAt(r io.Reader, rate, limit int) ([]int16, error) {
 	f, err := NewReader(r)
 	if err != nil {
 		return nil, err
 	}
-	resampler, err := resample.New(f.Rate, codec.Rate)
+	resampler, err := resample.New(f.Rate, rate)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +194,7 @@ func Load(r io.Reader, limit int) ([]int16, error) {
 			pcm = resampler.Flush(pcm)
 		}
 		if limit > 0 && len(pcm) > limit {
-			return nil, fmt.Errorf("%w: longer than %d seconds", ErrFormat, limit/8000)
+			return nil, fmt.Errorf("%w: longer than %d seconds", ErrFormat, limit/rate)
 		}
 		if errors.Is(err, io.EOF) {
 			return pcm, nil
