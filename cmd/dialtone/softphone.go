@@ -77,7 +77,7 @@ type tape struct {
 	writer *wav.Writer
 }
 
-// Begin implements softphone.Recorder.
+// Begin implements softphone.RatedRecorder.
 func (t *tape) Begin(rate int) (err error) {
 	t.writer, err = wav.NewWriter(t.file, rate)
 	return err

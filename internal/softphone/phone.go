@@ -99,17 +99,22 @@ type Talk struct {
 	Hz       float64       // of the tone; 440 when 0
 	Duration time.Duration // then the phone hangs up; 0: the other party does
 	Press    string        // keys to be pressed: 0-9 * # A-D
-	Record   Recorder      // takes what is heard; nil keeps nothing
+	Record   Recorder      // takes what is heard; nil keeps nothing. See RatedRecorder
 	NoOffer  bool          // an outgoing call leaves the offer to the other party
 }
 
-// Recorder takes what a call has heard, in pieces. It is called on the call's goroutine.
+// Recorder takes what a call has heard, in pieces of samples at 8 kHz. It is called on the call's goroutine.
 type Recorder interface {
+	Write(pcm []int16) error
+	Flush() error
+}
+
+// RatedRecorder is a Recorder that takes wideband, too.
+type RatedRecorder interface {
+	Recorder
 	// Begin tells the sampling rate in Hz before anything is written: 16000 where the codec is wideband, else 8000. A call
 	// that is never answered has none.
 	Begin(rate int) error
-	Write(pcm []int16) error
-	Flush() error
 }
 
 // Errors of a phone.

@@ -8,6 +8,7 @@ import (
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/codec"
 	"dialtone/internal/media"
 	"dialtone/internal/sdp"
 )
@@ -212,8 +213,12 @@ func (c *Call) speak() error {
 // listen opens the ear, at the rate of the codec that was agreed on first.
 func (c *Call) listen(m *media.Session) error {
 	spoken, _ := m.VoiceRate()
-	if rate, first := c.ear.open(spoken); first && c.talk.Record != nil {
-		if err := c.talk.Record.Begin(rate); err != nil {
+	rated, told := c.talk.Record.(RatedRecorder)
+	if c.talk.Record != nil && !told {
+		spoken = codec.Rate
+	}
+	if rate, first := c.ear.open(spoken); first && told {
+		if err := rated.Begin(rate); err != nil {
 			return fmt.Errorf("record: %w", err)
 		}
 	}
