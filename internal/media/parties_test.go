@@ -25,6 +25,7 @@ type endpoint struct {
 	x      *Session // ours, towards it
 	caps   sdp.Capabilities
 	addr   netip.Addr
+	host   *network.Host
 	heard  tone.Detector
 	mu     sync.Mutex
 	digits []byte
@@ -44,7 +45,7 @@ func (l *lab) endpointOn(host *network.Host, addr netip.Addr, terms, ours Terms,
 		l.t.Fatal(err)
 	}
 	l.t.Cleanup(func() { e.Close() })
-	p := &endpoint{l: l, e: e, addr: addr, caps: sdp.Capabilities{Address: host.Addr(), DTMF: true, Ports: []int{9}}}
+	p := &endpoint{l: l, e: e, addr: addr, host: host, caps: sdp.Capabilities{Address: host.Addr(), DTMF: true, Ports: []int{9}}}
 	terms.Codecs = codecs
 	for _, spec := range catalog.All() {
 		if slices.Contains(codecs, spec.Name) {
