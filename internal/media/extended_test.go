@@ -6,9 +6,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"dialtone/internal/network"
 	"dialtone/internal/rtp"
 	"dialtone/internal/sdp"
 )
@@ -137,6 +139,45 @@ func TestViewOfTheParty(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where a voice is converted we speak for ourselves, and the figures are those of the jitter buffer.
+func TestExtendedReportsOfAConversion(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		x := l.endpoint(alice, Terms{}, Terms{}, "G722")
+		y := l.endpoint(bob, Terms{}, Terms{}, "PCMU")
+		if err := l.meet(x, y); err != nil {
+			t.Fatal(err)
+		}
+		x.x.Audio().reports.Store(&sdp.ExtendedReports{VoIPMetrics: true})
+		var mu sync.Mutex
+		var last rtp.VoIPMetrics
+		l.net.Tap(func(f network.Frame) {
+			if f.To.Addr() != alice || rtp.Classify(f.Data) != rtp.RTCP {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if got, ok := extendedOf(t, f.Data); ok && len(got.Metrics) == 1 {
+				last = got.Metrics[0]
+			}
+		})
+		x.sings(440)
+		y.sings(700)
+		l.net.Link(x.host, l.host, network.Conditions{Jitter: 30 * time.Millisecond, Loss: 0.05})
+		wait(30 * time.Second)
+		l.net.Tap(nil)
+		mu.Lock()
+		defer mu.Unlock()
+		buffer := last.Buffer()
+		if !buffer.Known || !buffer.Adaptive || buffer.Maximum < 20*time.Millisecond || last.EndSystemDelay < 40 ||
+			last.Concealment() != rtp.ConcealmentStandard || last.LossRate < 5 || last.LossRate > 30 {
+			t.Errorf("figures %+v", last)
+		}
+		if got, want := x.x.Stats()[0].TranscodedWhy, noneInCommon; got != want {
+			t.Errorf("converted because of %q", got)
+		}
+	})
 }
 
 func TestNoExtendedReportsUnasked(t *testing.T) {

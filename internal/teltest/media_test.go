@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dialtone/internal/media/tone"
+	"dialtone/internal/network"
 	"dialtone/internal/softphone"
 )
 
@@ -182,5 +183,35 @@ func TestPhonesWithDifferentCodecs(t *testing.T) {
 		converted bool
 	}{{"g722", "pcmu", true}, {"pcma", "g722", true}, {"l16", "pcma", true}, {"g722", "g722", false}, {"pcma", "pcmu", true}} {
 		t.Run(tt.near+" "+tt.far, func(t *testing.T) { phonesConvert(t, tt.near, tt.far, tt.converted) })
+	}
+}
+
+// A party that is gone is missed on legs of every kind: encrypted, and converted.
+func TestPartyOfAConvertedCallIsMissed(t *testing.T) {
+	for _, srtp := range []softphone.SRTP{softphone.SRTPOff, softphone.SRTPSDES, softphone.SRTPDTLS} {
+		t.Run(string(srtp), func(t *testing.T) {
+			inLab(t, Options{Seed: 5, File: policies("")}, func(t *testing.T, lab *Lab) {
+				a, b := lab.Add(Device{User: "101", SRTP: srtp, Codecs: []string{"g722"}}), lab.Phone("102")
+				x, y := a.Connect("102", b)
+				select {
+				case <-y.Done():
+					y = b.Called()
+					lab.Answered(y)
+				default:
+				}
+				lab.Pass(20 * time.Second)
+				cut := time.Now()
+				lab.Net.Between(a.Host, lab.Host, network.Conditions{Down: true})
+				if o := lab.Ended(y); o.Cause.Q850 != 102 || time.Since(cut) < 25*time.Second || time.Since(cut) > 45*time.Second {
+					t.Errorf("%v after %v", o.Cause, time.Since(cut))
+				}
+				lab.Net.Between(a.Host, lab.Host, network.Conditions{})
+				x.Hangup()
+				lab.Ended(x)
+				if r := lab.Record(); r.Cause.Words != "media timeout" || r.Legs[0].Transcoded == nil {
+					t.Errorf("record %+v of %v", r.Cause, show(r.Legs[0].Transcoded))
+				}
+			})
+		})
 	}
 }
