@@ -93,7 +93,8 @@ func TestMediaOfALiveCall(t *testing.T) {
 		s.metrics.Handler().ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 		for _, want := range []string{"dialtone_media_conversions 2", `dialtone_srtp_streams{method="dtls-srtp"} 1`, `dialtone_srtp_streams{method="sdes"} 0`,
 			`dialtone_dtls_handshakes_total{result="failed"} 0`, `dialtone_dtls_handshakes_total{result="ok"} `, "dialtone_media_sessions 2", "dialtone_calls_poor 0",
-			"dialtone_rtp_unauthentic_total 0", "dialtone_rtp_foreign_total 0", "dialtone_rtp_malformed_total 0", "dialtone_ice_streams 0"} {
+			`dialtone_rtp_dropped_total{reason="unauthentic"} 0`, `dialtone_rtp_dropped_total{reason="foreign"} 0`,
+			`dialtone_rtp_dropped_total{reason="malformed"} 0`, "dialtone_ice_streams 0"} {
 			if !strings.Contains(page.Body.String(), "\n"+want) {
 				t.Errorf("the page has no %q", want)
 			}
