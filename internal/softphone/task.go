@@ -147,6 +147,9 @@ func (t Task) answers(in Incoming) Decision {
 	return Decision{Talk: t.Talk}
 }
 
+// anotherOffer is how long a phone that has refused the media of a call waits for it to come with another offer.
+const anotherOffer = 3 * time.Second
+
 // await waits for calls: for one, or for as long as was asked.
 func (t Task) await(ctx context.Context, p *Phone, calls <-chan *Call) (Result, error) {
 	var until <-chan time.Time
@@ -156,17 +159,22 @@ func (t Task) await(ctx context.Context, p *Phone, calls <-chan *Call) (Result, 
 		until = timer.C
 	}
 	result := Result{Cause: "no call came"}
-	judge := func(c *Call) {
+	judge := func(c *Call) Outcome {
 		o := c.Outcome()
 		if r := t.judge(&o); !result.OK || r.OK {
 			result = r
 		}
+		return o
 	}
 	for {
 		select {
 		case c := <-calls:
-			judge(c)
-			if t.Wait == 0 {
+			o := judge(c)
+			switch {
+			case t.Wait > 0:
+			case o.Status() == cause.NotAcceptable().SIP && until == nil:
+				until = time.After(anotherOffer) // RFC 3261 §21.4.26: the caller may try with other media
+			default:
 				return result, nil
 			}
 			continue
