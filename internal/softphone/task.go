@@ -179,6 +179,9 @@ func (t Task) await(ctx context.Context, p *Phone, calls <-chan *Call) (Result, 
 			}
 			continue
 		case <-until:
+			if t.Wait == 0 && len(p.Calls()) > 0 {
+				continue // the other offer has come, and its call lasts
+			}
 		case <-ctx.Done():
 		}
 		for _, c := range p.Calls() { // who leaves hangs up; the call counts all the same
