@@ -19,8 +19,8 @@ type Recording struct {
 // The formats of recordings.
 const (
 	WAVALaw = "wav-alaw" // one megabyte a minute
-	WAVPCM  = "wav-pcm"  // two
-	Opus    = "opus"     // a quarter of one
+	WAVPCM  = "wav-pcm"  // four
+	Opus    = "opus"     // a third of one
 )
 
 // Music is the [music] section.
