@@ -26,7 +26,7 @@ func TestRecordings(t *testing.T) {
 	if got := f.command("recordings", "--json", "--call", "c1"); got != (outcome{0, one + "\n", ""}) {
 		t.Errorf("as JSON: %+v", got)
 	}
-	if got := f.command("recordings", "list", "--call", "c1"); got.status != 0 || !containsAll(got.out, "r1", "101", "1m1s", "held") {
+	if got := f.command("recordings", "list", "--call", "c1"); got.status != 0 || !containsAll(got.out, "r1", "101", "1m01s", "held") {
 		t.Errorf("list: %+v", got)
 	}
 	for _, c := range []struct {
