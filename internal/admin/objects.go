@@ -16,6 +16,7 @@ func (a *api) objectRoutes() {
 	register(a, lines())
 	register(a, numbers())
 	register(a, nextHops(a.Live))
+	register(a, rooms())
 }
 
 func tenants() resource[form.Tenant, directory.Tenant, *directory.Tenant] {
@@ -89,6 +90,19 @@ func numbers() resource[form.Number, directory.Number, *directory.Number] {
 		byKey: (*directory.Snapshot).Number, byID: (*directory.Snapshot).NumberByID,
 		form: form.OfNumber,
 		build: func(f *form.Number, c scoped, before *directory.Number) (*directory.Number, directory.Errors) {
+			return f.Object(c.tenant.ID, before)
+		},
+	}
+}
+
+func rooms() resource[form.Room, directory.Room, *directory.Room] {
+	return resource[form.Room, directory.Room, *directory.Room]{
+		path: "/rooms", one: "room", about: "Conference rooms.",
+		read: readObjects, write: changeObjects,
+		table: store.Tx.Rooms, all: (*directory.Snapshot).Rooms,
+		byKey: (*directory.Snapshot).Room, byID: (*directory.Snapshot).RoomByID,
+		form: form.OfRoom,
+		build: func(f *form.Room, c scoped, before *directory.Room) (*directory.Room, directory.Errors) {
 			return f.Object(c.tenant.ID, before)
 		},
 	}

@@ -24,7 +24,7 @@ func TestRoutes(t *testing.T) {
 		"POST /calls/{id}/record", "GET /recordings", "GET /recordings/{id}", "PATCH /recordings/{id}", "DELETE /recordings/{id}",
 		"GET /recordings/{id}/audio",
 	}
-	for _, kind := range []string{"lines", "next_hops", "numbers", "sites", "tenants", "users"} {
+	for _, kind := range []string{"lines", "next_hops", "numbers", "rooms", "sites", "tenants", "users"} {
 		want = append(want, "DELETE /"+kind+"/{id}", "GET /"+kind, "GET /"+kind+"/{id}", "PATCH /"+kind+"/{id}", "POST /"+kind)
 	}
 	slices.Sort(want)
@@ -45,7 +45,7 @@ func TestSchemas(t *testing.T) {
 		Security []map[string]any `json:"security"`
 	}](t, b.must(200, "GET", Prefix+"/openapi.json", "").body)
 	schemas := document.Components.Schemas
-	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "CallMedia", "LegMedia", "StreamStats", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape", "Ban", "TURNCredentials", "Recording"} {
+	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "CallMedia", "LegMedia", "StreamStats", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape", "Ban", "TURNCredentials", "Recording", "Room"} {
 		if len(schemas[name].Properties) == 0 {
 			t.Errorf("%s is not described; there are %v", name, slices.Sorted(maps.Keys(schemas)))
 		}

@@ -39,7 +39,7 @@ func (k DestinationKind) known() bool {
 }
 
 // Supported reports whether calls can be sent to this kind: the objects it names exist.
-func (k DestinationKind) Supported() bool { return k == ToLine }
+func (k DestinationKind) Supported() bool { return k == ToLine || k == ToRoom }
 
 const maxDestination = 512
 

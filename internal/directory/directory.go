@@ -26,6 +26,7 @@ const (
 	KindLine    Kind = "line"
 	KindNumber  Kind = "number"
 	KindNextHop Kind = "next_hop"
+	KindRoom    Kind = "room"
 )
 
 // Meta is what every object has: its identifier, its owner and its version.
@@ -41,7 +42,7 @@ type Meta struct {
 // Head gives access to the common part of an object.
 func (m *Meta) Head() *Meta { return m }
 
-// Object is one configured thing: *Tenant, *Site, *User, *Line, *Number or *NextHop.
+// Object is one configured thing: *Tenant, *Site, *User, *Line, *Number, *NextHop or *Room.
 type Object interface {
 	// ObjectKind names the kind of the object.
 	ObjectKind() Kind
@@ -62,6 +63,7 @@ var (
 	_ Object = (*Line)(nil)
 	_ Object = (*Number)(nil)
 	_ Object = (*NextHop)(nil)
+	_ Object = (*Room)(nil)
 )
 
 // Change is one committed edit of one object.

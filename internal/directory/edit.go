@@ -54,6 +54,13 @@ func (s *Snapshot) drop(o Object) {
 			s.hopsByID = s.hopsByID.remove(id)
 			s.hops = removeOwn(s.hops, key(old.Tenant, old.Name), func(n *NextHop) bool { return n.ID == id })
 		}
+	case KindRoom:
+		if old, ok := s.roomsByID.get(id); ok {
+			own := func(r *Room) bool { return r.ID == id }
+			s.roomsByID = s.roomsByID.remove(id)
+			s.rooms = removeOwn(s.rooms, key(old.Tenant, old.Name), own)
+			s.roomNumbers = removeOwn(s.roomNumbers, key(old.Tenant, old.Number), own)
+		}
 	}
 }
 
@@ -136,6 +143,11 @@ func (s *Snapshot) add(o Object) {
 		v := copyNextHop(o)
 		s.hopsByID = s.hopsByID.put(v.ID, v)
 		s.hops = s.hops.put(key(v.Tenant, v.Name), v)
+	case *Room:
+		v := copyRoom(o)
+		s.roomsByID = s.roomsByID.put(v.ID, v)
+		s.rooms = s.rooms.put(key(v.Tenant, v.Name), v)
+		s.roomNumbers = s.roomNumbers.put(key(v.Tenant, v.Number), v)
 	}
 }
 
@@ -194,6 +206,12 @@ func copyNextHop(o *NextHop) *NextHop {
 	n := *o
 	n.Targets = slices.Clone(o.Targets)
 	return &n
+}
+
+func copyRoom(o *Room) *Room {
+	r := *o
+	r.Sealed = nil
+	return &r
 }
 
 func copyLine(o *Line) *Line {

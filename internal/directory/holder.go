@@ -73,6 +73,9 @@ type filling struct {
 	numbersByID []entry[ID, *Number]
 	hops        []entry[named, *NextHop]
 	hopsByID    []entry[ID, *NextHop]
+	rooms       []entry[named, *Room]
+	roomNumbers []entry[named, *Room]
+	roomsByID   []entry[ID, *Room]
 }
 
 func (f *filling) add(o Object) error {
@@ -105,6 +108,11 @@ func (f *filling) add(o Object) error {
 		n := copyNextHop(o)
 		push(&f.hops, key(n.Tenant, n.Name), n)
 		push(&f.hopsByID, n.ID, n)
+	case *Room:
+		r := copyRoom(o)
+		push(&f.rooms, key(r.Tenant, r.Name), r)
+		push(&f.roomNumbers, key(r.Tenant, r.Number), r)
+		push(&f.roomsByID, r.ID, r)
 	default:
 		return fmt.Errorf("unknown object %T", o)
 	}
@@ -131,6 +139,7 @@ func (f *filling) snapshot() *Snapshot {
 		lines: build(f.lines), linesByID: build(f.linesByID), accounts: build(f.accounts), sources: build(f.sources),
 		numbers: build(f.numbers), numbersByID: build(f.numbersByID),
 		hops: build(f.hops), hopsByID: build(f.hopsByID),
+		rooms: build(f.rooms), roomNumbers: build(f.roomNumbers), roomsByID: build(f.roomsByID),
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // Snapshot is the directory at one moment. It never changes; objects it returns must not be changed either, and hold
-// no secrets but the digest hashes of devices: neither Credential.Sealed nor User.PasswordHash. To edit an object read
+// no secrets but the digest hashes of devices and the PINs of rooms: neither Credential.Sealed nor User.PasswordHash. To edit an object read
 // it from the store.
 type Snapshot struct {
 	seq uint64
@@ -27,6 +27,9 @@ type Snapshot struct {
 	numbersByID tree[ID, *Number]
 	hops        tree[named, *NextHop]
 	hopsByID    tree[ID, *NextHop]
+	rooms       tree[named, *Room]
+	roomNumbers tree[named, *Room]
+	roomsByID   tree[ID, *Room]
 }
 
 // Account is a device with the line it belongs to.
@@ -40,14 +43,14 @@ func (s *Snapshot) Seq() uint64 { return s.seq }
 
 // Counts is the number of objects of each kind.
 type Counts struct {
-	Tenants, Sites, Users, Lines, Devices, Numbers, NextHops int
+	Tenants, Sites, Users, Lines, Devices, Numbers, NextHops, Rooms int
 }
 
 // Counts tells how large the directory is.
 func (s *Snapshot) Counts() Counts {
 	return Counts{
 		Tenants: s.tenants.size, Sites: s.sites.size, Users: s.users.size,
-		Lines: s.lines.size, Devices: s.accounts.size, Numbers: s.numbers.size, NextHops: s.hops.size,
+		Lines: s.lines.size, Devices: s.accounts.size, Numbers: s.numbers.size, NextHops: s.hops.size, Rooms: s.rooms.size,
 	}
 }
 
@@ -151,6 +154,24 @@ func (s *Snapshot) NextHopByID(id ID) *NextHop {
 	return v
 }
 
+// Room returns the tenant's room of that name, or nil.
+func (s *Snapshot) Room(tenant ID, name string) *Room {
+	v, _ := lookup(s.rooms, key(tenant, name))
+	return v
+}
+
+// RoomByNumber returns the tenant's room that is dialled so, or nil.
+func (s *Snapshot) RoomByNumber(tenant ID, number string) *Room {
+	v, _ := lookup(s.roomNumbers, key(tenant, number))
+	return v
+}
+
+// RoomByID returns the room, or nil.
+func (s *Snapshot) RoomByID(id ID) *Room {
+	v, _ := s.roomsByID.get(id)
+	return v
+}
+
 // Device returns the tenant's device with that username.
 func (s *Snapshot) Device(tenant ID, username string) (Account, bool) {
 	return lookup(s.accounts, key(tenant, username))
@@ -213,6 +234,11 @@ func (s *Snapshot) Numbers(tenant ID, after string) iter.Seq[*Number] {
 // NextHops yields the tenant's sets by name, those after the given name.
 func (s *Snapshot) NextHops(tenant ID, after string) iter.Seq[*NextHop] {
 	return page(s.hops, tenant, after)
+}
+
+// Rooms yields the tenant's rooms by name, those after the given name.
+func (s *Snapshot) Rooms(tenant ID, after string) iter.Seq[*Room] {
+	return page(s.rooms, tenant, after)
 }
 
 // AllNextHops yields the sets of all tenants, by tenant and name.

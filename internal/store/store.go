@@ -91,11 +91,13 @@ type Tx interface {
 	Lines() Table[directory.Line]
 	Numbers() Table[directory.Number]
 	NextHops() Table[directory.NextHop]
+	Rooms() Table[directory.Room]
 }
 
 // Table is the objects of one kind.
 type Table[T any] interface {
-	// Get returns the object or ErrNotFound. Devices come with sealed credentials, users with their password hash.
+	// Get returns the object or ErrNotFound. Devices come with sealed credentials, users with their password
+	// hash, rooms with their PIN.
 	Get(ctx context.Context, id directory.ID) (*T, error)
 	// Find returns the tenant's object with that key (name or number) or ErrNotFound. Tenants are found with the zero ID.
 	Find(ctx context.Context, tenant directory.ID, key string) (*T, error)

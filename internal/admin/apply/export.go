@@ -104,6 +104,17 @@ func (x *exporter) tenant(ctx context.Context, tx store.Tx, names *Names, tenant
 	if err != nil {
 		return err
 	}
+	err = list(ctx, x, "rooms", tx.Rooms(), tenant, func(r *directory.Room) any {
+		f := form.OfRoom(r, names)
+		f.Protected = false // it follows from the PIN
+		if len(r.Sealed) > 0 {
+			f.Sealed = base64.StdEncoding.EncodeToString(r.Sealed)
+		}
+		return f
+	})
+	if err != nil {
+		return err
+	}
 	return list(ctx, x, "next_hops", tx.NextHops(), tenant, func(n *directory.NextHop) any { return form.OfNextHop(n, names) })
 }
 

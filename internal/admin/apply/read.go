@@ -38,6 +38,7 @@ type document struct {
 	lines   section[form.Line]
 	numbers section[form.Number]
 	hops    section[form.NextHop]
+	rooms   section[form.Room]
 }
 
 // header is what a document says of the tenant itself. Each field is like a section: absent leaves alone.
@@ -48,7 +49,7 @@ type header struct {
 
 // sectionsLater names the sections that the grammar knows and this version does not.
 func sectionsLater() []string {
-	return []string{"trunks", "routes", "groups", "menus", "queues", "rooms", "schedules", "accounts"}
+	return []string{"trunks", "routes", "groups", "menus", "queues", "schedules", "accounts"}
 }
 
 // syntaxFault finds line and reason in an error of the YAML reader. It leaves the line out when that is the first, and
@@ -140,6 +141,8 @@ func (d *decoder) document(node *yaml.Node) document {
 			doc.numbers = readSection[form.Number](d, key, value)
 		case "next_hops":
 			doc.hops = readSection[form.NextHop](d, key, value)
+		case "rooms":
+			doc.rooms = readSection[form.Room](d, key, value)
 		default:
 			d.unknownSection(key)
 		}

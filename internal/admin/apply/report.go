@@ -80,6 +80,8 @@ func Form(o directory.Object, names form.Names) any {
 		return form.OfNumber(o, names)
 	case *directory.NextHop:
 		return form.OfNextHop(o, names)
+	case *directory.Room:
+		return form.OfRoom(o, names)
 	}
 	panic("apply: no form for a " + string(o.ObjectKind()))
 }

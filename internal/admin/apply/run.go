@@ -70,6 +70,11 @@ func (r *run) document(d *document) error {
 				return f.Object(tenant.ID, old)
 			}, func(f *form.NextHop) string { return f.Name }, nil)
 		},
+		func() error {
+			return put(r, tenant, &d.rooms, r.tx.Rooms(), func(f *form.Room, e place, old *directory.Room) (*directory.Room, directory.Errors) {
+				return f.Object(tenant.ID, old)
+			}, func(f *form.Room) string { return f.Name }, nil)
+		},
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -227,6 +232,11 @@ func (r *run) prune(tenant *directory.Tenant, d *document) error {
 	}
 	if d.numbers.present {
 		if err := clear(r, tenant, r.tx.Numbers()); err != nil {
+			return err
+		}
+	}
+	if d.rooms.present {
+		if err := clear(r, tenant, r.tx.Rooms()); err != nil {
 			return err
 		}
 	}

@@ -129,7 +129,7 @@ func takenTenant(ctx context.Context, t *tx, o *directory.Tenant) (string, error
 
 func checkTenant(t *tx, before, after *directory.Tenant) {
 	if after == nil {
-		for _, table := range [...]string{"sites", "users", "lines", "numbers", "next_hops"} {
+		for _, table := range [...]string{"sites", "users", "lines", "numbers", "next_hops", "rooms"} {
 			t.expect(before, false, "tenant", directory.CodeInUse, "is not empty: "+table+" has",
 				`SELECT name FROM `+table+` WHERE tenant_id = $1 LIMIT 1`, before.ID)
 		}
@@ -220,6 +220,10 @@ func defineNumbers() definition[directory.Number, *directory.Number] {
 			if after != nil && after.To.Kind == directory.ToLine && (before == nil || before.To != after.To) {
 				t.expect(after, true, "to", directory.CodeUnknown, "names a line that does not exist",
 					`SELECT name FROM lines WHERE tenant_id = $1 AND name = $2`, after.Tenant, after.To.Name)
+			}
+			if after != nil && after.To.Kind == directory.ToRoom && (before == nil || before.To != after.To) {
+				t.expect(after, true, "to", directory.CodeUnknown, "names a room that does not exist",
+					`SELECT name FROM rooms WHERE tenant_id = $1 AND name = $2`, after.Tenant, after.To.Name)
 			}
 		},
 	}.statements()

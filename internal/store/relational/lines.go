@@ -209,6 +209,10 @@ func checkLine(t *tx, before, after *directory.Line) {
 	if after == nil {
 		return
 	}
+	if before == nil || before.Number != after.Number {
+		t.expect(after, false, "number", directory.CodeDuplicate, "is the number of room",
+			`SELECT name FROM rooms WHERE tenant_id = $1 AND number = $2`, after.Tenant, after.Number)
+	}
 	if !after.User.IsZero() && (before == nil || before.User != after.User) {
 		t.expect(after, true, "user", directory.CodeUnknown, "does not exist",
 			`SELECT name FROM users WHERE tenant_id = $1 AND id = $2`, after.Tenant, after.User)

@@ -33,6 +33,9 @@ func (s *Store) LoadObjects(ctx context.Context, add func(directory.Object) erro
 		if err == nil {
 			err = loadAll(ctx, sqlTx, &s.hops, add)
 		}
+		if err == nil {
+			err = loadAll(ctx, sqlTx, &s.rooms, add)
+		}
 		return err
 	})
 }

@@ -64,6 +64,7 @@ type Store struct {
 	lines   definition[directory.Line, *directory.Line]
 	numbers definition[directory.Number, *directory.Number]
 	hops    definition[directory.NextHop, *directory.NextHop]
+	rooms   definition[directory.Room, *directory.Room]
 }
 
 var _ store.Store = (*Store)(nil)
@@ -81,6 +82,7 @@ func New(cfg Config) (*Store, error) {
 	s.turn <- struct{}{}
 	s.tenants, s.sites, s.users = defineTenants(), defineSites(), defineUsers()
 	s.lines, s.numbers, s.hops = defineLines(), defineNumbers(), defineNextHops()
+	s.rooms = defineRooms(cfg.Keys)
 	return s, nil
 }
 

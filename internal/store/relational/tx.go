@@ -60,6 +60,11 @@ func (t *tx) NextHops() store.Table[directory.NextHop] {
 	return &table[directory.NextHop, *directory.NextHop]{t, &t.store.hops}
 }
 
+// Rooms implements store.Tx.
+func (t *tx) Rooms() store.Table[directory.Room] {
+	return &table[directory.Room, *directory.Room]{t, &t.store.rooms}
+}
+
 // stmt prepares a statement once in a transaction.
 func (t *tx) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s, ok := t.prepared[query]; ok {

@@ -21,10 +21,11 @@ func testObjects(t *testing.T, open Opener) {
 	number := &directory.Number{Number: "+982188776655", To: directory.Destination{Kind: directory.ToLine, Name: "101"}, Language: "ar"}
 	hop := &directory.NextHop{Name: "inside", Domain: "PBX.example", Prefix: "1", Hash: directory.HashSource,
 		Targets: []directory.HopTarget{{URI: "sip:10.0.0.7", Priority: 2, Weight: 3, Drain: true}, {URI: "sip:10.0.0.8"}}}
+	room := &directory.Room{Name: "board", Number: "800", PIN: "2468"}
 	var l *directory.Line
 	b.update(func(ctx context.Context, tx store.Tx) {
 		put(t, ctx, tx.Tenants(), tenant)
-		site.Tenant, user.Tenant, number.Tenant, hop.Tenant = tenant.ID, tenant.ID, tenant.ID, tenant.ID
+		site.Tenant, user.Tenant, number.Tenant, hop.Tenant, room.Tenant = tenant.ID, tenant.ID, tenant.ID, tenant.ID, tenant.ID
 		put(t, ctx, tx.Sites(), site)
 		put(t, ctx, tx.Users(), user)
 		l = line(tenant.ID, "101", "a good password")
@@ -33,6 +34,7 @@ func testObjects(t *testing.T, open Opener) {
 		put(t, ctx, tx.Lines(), l)
 		put(t, ctx, tx.Numbers(), number)
 		put(t, ctx, tx.NextHops(), hop)
+		put(t, ctx, tx.Rooms(), room)
 	})
 	if tenant.Realm != "acme.example" || tenant.Domains[0] != "acme.example" || tenant.Tenant != tenant.ID {
 		t.Errorf("defaults of tenant: %+v", tenant)
@@ -48,6 +50,7 @@ func testObjects(t *testing.T, open Opener) {
 		same(t, ctx, tx.Lines(), tenant.ID, l)
 		same(t, ctx, tx.Numbers(), tenant.ID, number)
 		same(t, ctx, tx.NextHops(), tenant.ID, hop)
+		same(t, ctx, tx.Rooms(), tenant.ID, room)
 		return nil
 	})
 	if err != nil {
@@ -60,6 +63,7 @@ func testObjects(t *testing.T, open Opener) {
 		gone(t, ctx, tx.Lines(), tenant.ID, l)
 		gone(t, ctx, tx.Numbers(), tenant.ID, number)
 		gone(t, ctx, tx.NextHops(), tenant.ID, hop)
+		gone(t, ctx, tx.Rooms(), tenant.ID, room)
 	})
 }
 
