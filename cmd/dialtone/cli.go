@@ -69,6 +69,7 @@ type commands struct {
 	Line    lineCmd    `cmd:"" group:"Configuration" help:"Lines: numbers of people and rooms, with their devices."`
 	Number  numberCmd  `cmd:"" group:"Configuration" help:"Numbers: what callers dial from outside."`
 	NextHop nextHopCmd `cmd:"" group:"Configuration" help:"Next hops: servers that requests are sent on to."`
+	Room    roomCmd    `cmd:"" group:"Configuration" help:"Conference rooms, and who is in them."`
 	Token   tokenCmd   `cmd:"" group:"Configuration" help:"Make a bearer token for the API."`
 
 	Calls         callsCmd         `cmd:"" group:"Operation" help:"The calls in progress; record them."`

@@ -77,7 +77,9 @@ type Config struct {
 	TURN      TURN // nil: none
 	// Recordings is the archive of recorded calls.
 	Recordings Recordings
-	Metrics    http.Handler // the Prometheus page; nil: none
+	// Conferences are the rooms in use.
+	Conferences Conferences
+	Metrics     http.Handler // the Prometheus page; nil: none
 	// TokenKey signs bearer tokens: 32 secret bytes that outlive a restart. Without it tokens end with the process.
 	TokenKey []byte
 	Log      *slog.Logger
@@ -94,8 +96,8 @@ type api struct {
 }
 
 func newAPI(c Config) (*api, error) {
-	if c.Store == nil || c.Directory == nil || c.Live == nil || c.Ladders == nil || c.Events == nil || c.Guard == nil || c.Recordings == nil || c.Log == nil || c.Now == nil {
-		return nil, errors.New("admin: store, directory, live view, ladders, events, guard, recordings, log and clock are required")
+	if c.Store == nil || c.Directory == nil || c.Live == nil || c.Ladders == nil || c.Events == nil || c.Guard == nil || c.Recordings == nil || c.Conferences == nil || c.Log == nil || c.Now == nil {
+		return nil, errors.New("admin: store, directory, live view, ladders, events, guard, recordings, conferences, log and clock are required")
 	}
 	door, err := newDoor(c)
 	if err != nil {
@@ -152,6 +154,7 @@ func (a *api) routes() {
 	a.auditRoutes()
 	a.banRoutes()
 	a.recordingRoutes()
+	a.conferenceRoutes()
 	a.fileRoutes()
 	a.tokenRoutes()
 	a.turnRoutes()

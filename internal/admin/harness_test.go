@@ -57,6 +57,7 @@ type bench struct {
 	guard     *guard.Guard
 	turn      *fakeTURN
 	archive   *fakeArchive
+	rooms     *fakeRooms
 	server    *Server
 	socket    *http.Client
 	url       string // of the HTTP listener
@@ -206,7 +207,7 @@ func (l fakeLadders) Ladder(id string) ([]trace.Entry, error) { return l[id], ni
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	b := &bench{
-		t: t, data: t.TempDir(), directory: directory.New(), bus: event.NewBus(event.Config{}), live: &fakeLive{},
+		t: t, data: t.TempDir(), directory: directory.New(), bus: event.NewBus(event.Config{}), live: &fakeLive{}, rooms: &fakeRooms{},
 		clock: &fakeClock{at: time.Date(2026, 11, 22, 8, 0, 0, 0, time.UTC)},
 	}
 	keys, err := seal.LoadOrCreate(filepath.Join(b.data, "keys"))
@@ -249,7 +250,7 @@ func newBench(t *testing.T) *bench {
 	b.archive = newArchive(b, keys)
 	b.server, err = NewServer(ServerConfig{
 		Config: Config{
-			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus}, TURN: b.turn, Recordings: b.archive,
+			Version: "1", Store: b.store, Directory: b.directory, Live: b.live, Ladders: ladders, Events: b.bus, Guard: announcing{b.guard, b.bus}, TURN: b.turn, Recordings: b.archive, Conferences: b.rooms,
 			Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "dialtone_calls_active 0\n") }),
 			Log:     slog.New(slog.DiscardHandler), Now: b.clock.now,
 		},

@@ -22,7 +22,7 @@ func TestRoutes(t *testing.T) {
 		"GET /records", "GET /records/{id}", "GET /registrations", "GET /status",
 		"GET /bans", "POST /bans", "DELETE /bans/{source}", "POST /apply", "POST /calls/{id}/hangup", "POST /tokens", "POST /turn/credentials",
 		"POST /calls/{id}/record", "GET /recordings", "GET /recordings/{id}", "PATCH /recordings/{id}", "DELETE /recordings/{id}",
-		"GET /recordings/{id}/audio",
+		"GET /recordings/{id}/audio", "GET /rooms/{id}/members", "PATCH /rooms/{id}/members/{member}", "DELETE /rooms/{id}/members/{member}",
 	}
 	for _, kind := range []string{"lines", "next_hops", "numbers", "rooms", "sites", "tenants", "users"} {
 		want = append(want, "DELETE /"+kind+"/{id}", "GET /"+kind, "GET /"+kind+"/{id}", "PATCH /"+kind+"/{id}", "POST /"+kind)
@@ -45,7 +45,7 @@ func TestSchemas(t *testing.T) {
 		Security []map[string]any `json:"security"`
 	}](t, b.must(200, "GET", Prefix+"/openapi.json", "").body)
 	schemas := document.Components.Schemas
-	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "CallMedia", "LegMedia", "StreamStats", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape", "Ban", "TURNCredentials", "Recording", "Room"} {
+	for _, name := range []string{"Tenant", "Site", "User", "Line", "Device", "Number", "NextHop", "HopTarget", "HopState", "Call", "CallMedia", "LegMedia", "StreamStats", "Registration", "Status", "Record", "AuditEntry", "Problem", "Report", "EventShape", "Ban", "TURNCredentials", "Recording", "Room", "RoomMember"} {
 		if len(schemas[name].Properties) == 0 {
 			t.Errorf("%s is not described; there are %v", name, slices.Sorted(maps.Keys(schemas)))
 		}

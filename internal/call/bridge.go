@@ -161,8 +161,8 @@ func (c *Call) answered(e Answered) {
 
 // settle finishes a change.
 func (c *Call) settle(ch *change, held bool) {
-	c.connect(c.peer)
 	ch.from.record.OnHold = held
+	c.connect(c.peer)
 	c.updateHold()
 	c.negotiated()
 }
@@ -224,8 +224,41 @@ func (c *Call) connect(p *party) {
 	if a == nil || b == nil {
 		return
 	}
+	c.entertain(c.parties[0], p)
+	c.entertain(p, c.parties[0])
 	media.Bridge(a, b) // takes a away from whom it was bridged with
 	c.bridged = b
+}
+
+// entertain plays music to a party that the other one holds, as long as its description lets it hear something, in place of
+// what the holder may send. RFC 3264 §8.4: who is held goes on receiving unless it was told not to send and receive at all.
+func (c *Call) entertain(holder, held *party) {
+	a, b := holder.media(), held.media()
+	if c.registry.config.Music == nil || a == nil || b == nil {
+		return
+	}
+	if !holder.record.OnHold || b.Held() {
+		if held.music != nil {
+			held.music.Stop()
+			held.music = nil
+			a.Hush(false)
+		}
+		return
+	}
+	if held.music != nil {
+		return
+	}
+	rate, ok := b.VoiceRate()
+	if !ok {
+		return // nothing that we could play would be understood
+	}
+	a.Hush(true)
+	playing, err := b.Play(c.registry.config.Music.Music(rate))
+	if err != nil {
+		a.Hush(false)
+		return
+	}
+	held.music = playing
 }
 
 // disconnect undoes connect.

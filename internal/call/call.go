@@ -77,6 +77,7 @@ type party struct {
 	leg    Leg
 	gone   bool // ended, by either side
 	record LegRecord
+	music  *media.Playing // while the other party holds this one; nil otherwise
 }
 
 // newCall makes the call and its first facts; nothing runs yet.

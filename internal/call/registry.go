@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dialtone/internal/cause"
+	"dialtone/internal/media"
 )
 
 // Config is what all calls of a Registry share.
@@ -17,7 +18,14 @@ type Config struct {
 	Observer     Observer      // nil: nobody is told
 	MediaTimeout time.Duration // of silence in an answered call until it is ended; 0 = never
 	MaxDuration  time.Duration // of an answered call; 0 = no limit
+	Music        Music         // played to whoever is held; nil: what the holder sends
 	Log          *slog.Logger  // nil discards
+}
+
+// Music is what is played to a party that waits.
+type Music interface {
+	// Music begins to listen at a rate of 8000 or 16000 samples a second, or the one above; it must not block.
+	Music(rate int) media.Source
 }
 
 // Registry holds the live calls and owns their goroutines, one per call; Drain ends them all and waits. Whoever

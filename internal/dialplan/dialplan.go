@@ -40,7 +40,7 @@ type Live interface {
 	Bindings(tenant directory.ID, line string) int
 }
 
-// Step is one thing to try: Dial, Echo or Refuse. When a Dial reaches nobody, the next step is taken.
+// Step is one thing to try: Dial, Room, Echo, Music or Refuse. When a Dial reaches nobody, the next step is taken.
 type Step interface {
 	fmt.Stringer
 	step()
@@ -55,20 +55,36 @@ type Dial struct {
 // Echo answers and lets the caller hear themselves.
 type Echo struct{}
 
+// Room lets the caller into a conference.
+type Room struct {
+	Room *directory.Room
+}
+
+// Music answers and plays music.
+type Music struct{}
+
 // Refuse ends the call.
 type Refuse struct {
 	Cause cause.Cause
 }
 
 func (Dial) step()   {}
+func (Room) step()   {}
 func (Echo) step()   {}
+func (Music) step()  {}
 func (Refuse) step() {}
 
 // String implements Step.
 func (d Dial) String() string { return "dial " + d.Line.Number }
 
 // String implements Step.
+func (r Room) String() string { return "room " + r.Room.Name }
+
+// String implements Step.
 func (Echo) String() string { return "echo" }
+
+// String implements Step.
+func (Music) String() string { return "music" }
 
 // String implements Step.
 func (r Refuse) String() string { return "refuse " + r.Cause.Words }
@@ -105,6 +121,7 @@ func Make(s *directory.Snapshot, live Live, who Caller, dialled Dialled, _ time.
 	case q.foreign(dialled.Domain):
 	case q.feature():
 	case q.line(dialled.Number):
+	case q.room(dialled.Number):
 	case q.number(dialled.Number):
 	default:
 		q.unknown()
@@ -186,10 +203,16 @@ func (q *question) foreign(domain string) bool {
 // feature recognises the feature codes that exist.
 func (q *question) feature() bool {
 	f, _, ok := number.MatchFeature(q.plan.Number)
-	if !ok || f != number.Echo {
+	var step Step
+	switch {
+	case ok && f == number.Echo:
+		step = Echo{}
+	case ok && f == number.Music:
+		step = Music{}
+	default:
 		return false
 	}
-	q.plan.add(Echo{}, "%s is the feature code of the %s", q.plan.Number, f)
+	q.plan.add(step, "%s is the feature code of the %s", q.plan.Number, f)
 	return true
 }
 
@@ -203,6 +226,19 @@ func (q *question) line(dialled string) bool {
 		return false
 	}
 	q.dial(l, l.Number+" is a line")
+	return true
+}
+
+// room looks for a conference room.
+func (q *question) room(dialled string) bool {
+	r := q.RoomByNumber(q.who.Tenant, dialled)
+	if r == nil {
+		r = q.RoomByNumber(q.who.Tenant, q.plan.Number)
+	}
+	if r == nil {
+		return false
+	}
+	q.plan.add(Room{r}, "%s is the room %s", r.Number, r.Name)
 	return true
 }
 
@@ -237,6 +273,12 @@ func (q *question) number(dialled string) bool {
 			return true
 		}
 	}
+	if n.To.Kind == directory.ToRoom {
+		if r := q.Room(n.Tenant, n.To.Name); r != nil {
+			q.plan.add(Room{r}, "number %s leads to %s", n.Number, n.To)
+			return true
+		}
+	}
 	q.plan.add(Refuse{cause.NoRoute()}, "number %s leads to %s, which does not exist", n.Number, n.To)
 	return true
 }
@@ -268,6 +310,6 @@ func (q *question) unknown() {
 	case q.plan.Number == "":
 		q.plan.add(Refuse{cause.InvalidNumber()}, "nothing was dialled")
 	default:
-		q.plan.add(Refuse{cause.UnknownNumber()}, "no line, number or feature code is %q", q.plan.Number)
+		q.plan.add(Refuse{cause.UnknownNumber()}, "no line, room, number or feature code is %q", q.plan.Number)
 	}
 }

@@ -50,6 +50,10 @@ func sample(t testing.TB) *directory.Snapshot {
 	add(&directory.Number{Number: "+982188776657", To: to("hangup:")}, 15, tehran)
 	add(&directory.Number{Number: "+982188776658", To: to("menu:main")}, 16, tehran)
 	add(&directory.Number{Number: "+982188776659", To: to("line:200")}, 17, other)
+	add(&directory.Room{Name: "board", Number: "800"}, 18, tehran)
+	add(&directory.Room{Name: "hall", Number: "801"}, 19, other)
+	add(&directory.Number{Number: "+982188776660", To: to("room:board")}, 20, tehran)
+	add(&directory.Number{Number: "+982188776661", To: to("room:hall")}, 21, tehran)
 	return directory.New().Apply(changes)
 }
 
@@ -77,9 +81,15 @@ func TestMake(t *testing.T) {
 		{name: "own domain", dialled: Dialled{Number: "102", Domain: "PBX.example.ir."}, want: "dial 102", reason: "102 is a line"},
 		{name: "address of this host", dialled: Dialled{Number: "102", Domain: "192.0.2.10"}, want: "dial 102", reason: "102 is a line"},
 		{name: "another tenant's domain", dialled: Dialled{Number: "200", Domain: "other.example"}, want: "refuse unknown number", reason: "not a domain of the caller's tenant", refusal: cause.UnknownNumber()},
-		{name: "another tenant's line", dialled: Dialled{Number: "200"}, want: "refuse unknown number", reason: `no line, number or feature code is "200"`, refusal: cause.UnknownNumber()},
+		{name: "another tenant's line", dialled: Dialled{Number: "200"}, want: "refuse unknown number", reason: `no line, room, number or feature code is "200"`, refusal: cause.UnknownNumber()},
 		{name: "each tenant its own 101", who: Caller{Tenant: other, Line: "200"}, dialled: Dialled{Number: "101"}, want: "dial 101", reason: "101 is a line", ofTenant: other},
 		{name: "echo", dialled: Dialled{Number: "*43"}, want: "echo", reason: "*43 is the feature code of the echo test"},
+		{name: "music", dialled: Dialled{Number: "*9664"}, want: "music", reason: "*9664 is the feature code of the music"},
+		{name: "a room", dialled: Dialled{Number: "800"}, want: "room board", reason: "800 is the room board"},
+		{name: "a room in Persian digits", dialled: Dialled{Number: "۸۰۰"}, want: "room board", reason: "800 is the room board"},
+		{name: "another tenant's room", dialled: Dialled{Number: "801"}, want: "refuse unknown number", reason: "no line", refusal: cause.UnknownNumber()},
+		{name: "a number to a room", dialled: Dialled{Number: "+982188776660"}, want: "room board", reason: "number +982188776660 leads to room:board"},
+		{name: "a number to another tenant's room", dialled: Dialled{Number: "+982188776661"}, want: "refuse no route", reason: "leads to room:hall, which does not exist", refusal: cause.NoRoute()},
 		{name: "echo in Persian digits", dialled: Dialled{Number: "*۴۳"}, want: "echo", reason: "*43 is the feature code"},
 		{name: "a line with a feature's number that is free", dialled: Dialled{Number: "*97"}, want: "dial *97", reason: "*97 is a line"},
 		{name: "a feature that is not there", dialled: Dialled{Number: "*72102"}, want: "refuse unknown number", reason: "feature code *72102 (forward always on) is not in use", refusal: cause.UnknownNumber()},

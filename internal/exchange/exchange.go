@@ -36,12 +36,23 @@ type Locator interface {
 	Targets(tenant directory.ID, line *directory.Line) []call.Target
 }
 
+// Rooms are the conferences.
+type Rooms interface {
+	// Join lets the caller take part until one side ends it.
+	Join(ctx context.Context, c *call.Call, room *directory.Room) cause.Cause
+	// Rejoin is Join for a call that was in the room before a restart.
+	Rejoin(c *call.Call, room *directory.Room) cause.Cause
+}
+
 // Config is what an exchange needs.
 type Config struct {
 	Directory    Directory
 	Locator      Locator
 	Dialer       call.Dialer
 	Observer     call.Observer // nil: nobody is told
+	Rooms        Rooms
+	Music        call.Music    // nil: there is none
+	HoldMusic    bool          // whoever is held hears it
 	MediaTimeout time.Duration // see call.Config; 0 = never
 	MaxDuration  time.Duration // see call.Config; 0 = no limit
 	RingTime     time.Duration // how long a line rings; 0 = what the plan says
@@ -60,10 +71,14 @@ type Exchange struct {
 
 // New makes an exchange.
 func New(c Config) *Exchange {
+	hold := c.Music
+	if !c.HoldMusic {
+		hold = nil
+	}
 	return &Exchange{
 		config: c,
 		calls: call.NewRegistry(call.Config{
-			Observer: c.Observer, MediaTimeout: c.MediaTimeout, MaxDuration: c.MaxDuration, Log: c.Log,
+			Observer: c.Observer, MediaTimeout: c.MediaTimeout, MaxDuration: c.MaxDuration, Music: hold, Log: c.Log,
 		}),
 		lines: admission.NewLines(),
 	}

@@ -2,10 +2,12 @@ package exchange
 
 import (
 	"context"
+	"strings"
 
 	"dialtone/internal/admission"
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/dialplan"
 )
 
 // Restore takes up a connected call that another process has written down (call.CallNegotiated, Call.Snapshot): its
@@ -29,6 +31,26 @@ func (x *Exchange) resume(ctx context.Context, c *call.Call) cause.Cause {
 	}
 	if peer := c.Peer(); peer != nil {
 		return c.Bridge(ctx, peer)
+	}
+	return x.resumeService(c)
+}
+
+// resumeService goes on with the service that the caller was connected to: the last step of the call's way.
+func (x *Exchange) resumeService(c *call.Call) cause.Cause {
+	r := c.Record()
+	if len(r.Path) == 0 {
+		return reflect(c)
+	}
+	step := r.Path[len(r.Path)-1].Step
+	if name, isRoom := strings.CutPrefix(step, "room "); isRoom {
+		room := x.config.Directory.Snapshot().Room(r.Tenant, name)
+		if room == nil || x.config.Rooms == nil {
+			return cause.UnknownNumber()
+		}
+		return x.config.Rooms.Rejoin(c, room)
+	}
+	if step == (dialplan.Music{}).String() {
+		return x.playMusic(c)
 	}
 	return reflect(c)
 }

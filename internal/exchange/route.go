@@ -70,6 +70,12 @@ func (r *route) take(ctx context.Context, c *call.Call, step dialplan.Step) (why
 	switch step := step.(type) {
 	case dialplan.Dial:
 		return r.dial(ctx, c, step)
+	case dialplan.Room:
+		c.SetTo(call.Side{Number: step.Room.Number, Name: step.Room.Name})
+		return r.exchange.config.Rooms.Join(ctx, c, step.Room), true
+	case dialplan.Music:
+		c.SetTo(call.Side{Number: r.plan.Number})
+		return r.exchange.music(c), true
 	case dialplan.Echo:
 		c.SetTo(call.Side{Number: r.plan.Number})
 		return echo(c), true

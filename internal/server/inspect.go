@@ -6,6 +6,7 @@ import (
 	"dialtone/internal/admin/apply"
 	"dialtone/internal/call"
 	"dialtone/internal/config"
+	"dialtone/internal/directory"
 	"dialtone/internal/event"
 	"dialtone/internal/media"
 	"dialtone/internal/store"
@@ -52,3 +53,6 @@ func (s *Server) httpListeners() []config.HTTPListener {
 	}
 	return s.admin.Listeners()
 }
+
+// Directory is what is configured, at this moment.
+func (s *Server) Directory() *directory.Snapshot { return s.directory.Snapshot() }

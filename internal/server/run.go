@@ -32,6 +32,7 @@ func (s *Server) Run(ctx context.Context) error {
 	run("transactions", s.transactions.Run)
 	run("journal", func(ctx context.Context) error { return s.recorder.Run(ctx, s.exchange.Calls()) })
 	run("recordings", s.recordings.Run)
+	run("music", s.music.run)
 	run("memory", s.settle)
 	if s.options.TuneGC {
 		run("garbage", s.tuneGC)

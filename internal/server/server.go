@@ -25,6 +25,7 @@ import (
 	"dialtone/internal/auth"
 	"dialtone/internal/call"
 	"dialtone/internal/cdr"
+	"dialtone/internal/conference"
 	"dialtone/internal/config"
 	"dialtone/internal/digest"
 	"dialtone/internal/directory"
@@ -94,6 +95,8 @@ type Server struct {
 	writer       *cdr.Writer
 	recorder     *cdr.Recorder
 	recordings   *recording.Archive
+	rooms        *conference.Rooms
+	music        *music
 	media        *media.Engine
 	turn         *turn.Server // nil where it has no listener
 	guard        *guard.Guard
@@ -245,7 +248,7 @@ func (s *Server) buildCalls(context.Context) (err error) {
 		NextHops: s.nextHops,
 		Reasons: []string{guard.ReasonRate.String(), guard.ReasonBan.String(), guard.ReasonScanner.String(), guard.ReasonOverload.String(),
 			guard.ReasonSmall.String()},
-		Blocked: s.blocked, Limits: s.limits(), Readings: append(s.readings(), s.recordingReadings()...),
+		Blocked: s.blocked, Limits: s.limits(), Readings: slices.Concat(s.readings(), s.recordingReadings(), s.roomReadings()),
 		Panics: func() map[string]uint64 {
 			return map[string]uint64{"call": s.exchange.Calls().Counters().Panics, "transport": s.transport.Stats.Panics.Load()}
 		},
@@ -264,7 +267,12 @@ func (s *Server) buildCalls(context.Context) (err error) {
 	if s.recordings, err = s.buildRecordings(); err != nil {
 		return err
 	}
+	if s.music, err = newMusic(c.Music.Dir); err != nil {
+		return fmt.Errorf("music: %w", err)
+	}
+	s.rooms = conference.New(s.bus)
 	s.exchange = exchange.New(exchange.Config{
+		Rooms: s.rooms, Music: s.music, HoldMusic: c.Music.Hold,
 		Directory: s.directory, Locator: locator{s.locations, s.directory}, Dialer: s.endpoint,
 		Observer:     call.Observers{trace.Joiner{Ring: s.ring}, s.recorder, s.metrics, announcer{s.bus}, sound{s.log}, s.recordings},
 		MediaTimeout: c.SIP.MediaTimeout.Duration, Log: s.log,
@@ -418,7 +426,7 @@ func (s *Server) buildAdmin(context.Context) error {
 	}
 	s.admin, err = admin.NewServer(admin.ServerConfig{
 		Config: admin.Config{
-			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s}, TURN: turns{s}, Recordings: s.recordings,
+			Version: Version, Store: s.store, Directory: s.directory, Live: live{s}, Ladders: s.ring, Events: s.bus, Guard: bans{s}, TURN: turns{s}, Recordings: s.recordings, Conferences: s.rooms,
 			Metrics: s.metrics.Handler(), TokenKey: key, Log: s.log, Now: time.Now,
 		},
 		Data: c.Data, HTTP: c.HTTP.Listen, TLS: secure,
