@@ -234,7 +234,7 @@ func (c *Call) connect(p *party) {
 // what the holder may send. RFC 3264 §8.4: who is held goes on receiving unless it was told not to send and receive at all.
 func (c *Call) entertain(holder, held *party) {
 	a, b := holder.media(), held.media()
-	if c.registry.config.Music == nil || a == nil || b == nil {
+	if c.registry.config.Music == nil || a == nil || b == nil || c.IsDirect() {
 		return
 	}
 	if !holder.record.OnHold || b.Held() {

@@ -77,6 +77,9 @@ func (d *diversion) straighten(places []call.Target, line *directory.Line) {
 	if d.line == nil || d.line.Site.IsZero() || d.line.Site != line.Site {
 		return
 	}
+	if d.line.Record == directory.RecordAlways || line.Record == directory.RecordAlways {
+		return // it has to be heard here
+	}
 	site := d.snapshot.SiteByID(line.Site)
 	own := d.line.Device(d.inv.Device)
 	if site == nil || !site.DirectMedia || own == nil || own.Media != nil {

@@ -25,13 +25,11 @@ type take struct {
 	begun   chan struct{} // closed when it has begun, or will not
 	done    chan struct{} // closed when its row is complete
 
-	mu       sync.Mutex
-	info     Recording
-	writing  *recorder.Recording // nil until it has begun
-	over     bool                // the call has ended, or somebody has ended it
-	sessions [2]*media.Session
-	ears     [2]*media.Ear
-	pumps    [2]*media.Pump
+	mu      sync.Mutex
+	info    Recording
+	writing *recorder.Recording // nil until it has begun
+	over    bool                // the call has ended, or somebody has ended it
+	both    tapped
 }
 
 // storeTime bounds what is written to the store when nobody waits for it any more.
@@ -113,48 +111,24 @@ func (t *take) begin(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	written = true
-	attached := make(chan error, 1)
-	if !t.call.Post(call.Do{F: func() { attached <- t.attach() }}) {
-		return ErrNoCall
-	}
-	select {
-	case err = <-attached:
-	case <-time.After(storeTime):
-		err = fmt.Errorf("%w: the call does not answer", ErrFailed)
-	}
-	if err == nil {
+	if err = reach(context.WithoutCancel(ctx), t.call, t.attach); err == nil {
 		a.publish("started", t.info)
 	}
 	return err
 }
 
 // attach taps both parties, on the call's goroutine.
-func (t *take) attach() error {
-	c := t.call
-	if !c.Cause().IsZero() {
-		return ErrNoCall
-	}
-	peer := c.Peer()
-	if peer == nil || peer.Media() == nil || c.Caller().Media() == nil {
-		return ErrUnconnected
-	}
+func (t *take) attach() (err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over {
 		return ErrNoCall
 	}
-	for i, s := range [...]*media.Session{c.Caller().Media(), peer.Media()} {
-		channel := t.writing.Channel(i)
-		ear, err := s.Tap(channel.Rate())
-		if err != nil {
-			return fmt.Errorf("%w: %w", ErrFailed, err)
-		}
-		t.sessions[i], t.ears[i] = s, ear
-		if t.pumps[i], err = t.archive.config.Media.Pump(ear, channel); err != nil {
-			return fmt.Errorf("%w: %w", ErrFailed, err)
-		}
+	left, right := t.writing.Channel(0), t.writing.Channel(1)
+	if t.both, err = tapBoth(t.call, t.archive.config.Media, left.Rate(), [2]media.Sink{left, right}); err != nil {
+		return err
 	}
-	c.AddRecording(t.info.ID)
+	t.call.AddRecording(t.info.ID)
 	t.beep()
 	return nil
 }
@@ -207,7 +181,7 @@ func (t *take) beep() {
 	if t.archive.config.Beep <= 0 {
 		return
 	}
-	for _, s := range t.sessions {
+	for _, s := range t.both.sessions {
 		// A party that takes no sound of ours hears no beep; the recording goes on all the same.
 		_ = s.Beep(tone.Tone{Hz: [2]float64{beepTone}, DBm0: beepLevel}, beepLength)
 	}
@@ -223,17 +197,10 @@ const (
 // release gives back what the take has of the parties.
 func (t *take) release() {
 	t.mu.Lock()
-	pumps, ears := t.pumps, t.ears
+	both := t.both
 	t.over = true
 	t.mu.Unlock()
-	for i := range pumps {
-		if pumps[i] != nil {
-			pumps[i].Stop()
-		}
-		if ears[i] != nil {
-			ears[i].Close()
-		}
-	}
+	both.release()
 }
 
 // finish completes the row of a take that has begun.

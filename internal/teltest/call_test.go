@@ -11,6 +11,7 @@ import (
 
 	"dialtone/internal/call"
 	"dialtone/internal/cause"
+	"dialtone/internal/config"
 	"dialtone/internal/network"
 	"dialtone/internal/sip/transport"
 	"dialtone/internal/softphone"
@@ -228,7 +229,8 @@ func TestDevicesRingTogether(t *testing.T) {
 }
 
 func TestHoldAndResume(t *testing.T) {
-	inLab(t, Options{Seed: 7}, func(t *testing.T, lab *Lab) {
+	silent := func(c *config.Config) { c.Music.Hold = false }
+	inLab(t, Options{Seed: 7, Configure: silent}, func(t *testing.T, lab *Lab) {
 		a, b := lab.Phone("101"), lab.Phone("102")
 		near, far := a.Connect("102", b)
 		for range 2 {

@@ -347,3 +347,35 @@ func talkInto(k *kept) softphone.Talk { return softphone.Talk{Record: k} }
 
 // dataOf is the data directory of the exchange.
 func dataOf(lab *Lab) string { return lab.Server.Status().Data }
+
+// A call whose media goes straight between the phones comes here when it is to be recorded, and one that is always recorded is
+// here from its beginning.
+func TestDirectCallsAreRecorded(t *testing.T) {
+	always := strings.Replace(office(""), `number: "102"`, `record: always, number: "102"`, 1)
+	for name, file := range map[string]string{"on demand": office(""), "always": always} {
+		t.Run(name, func(t *testing.T) {
+			inLab(t, Options{File: file}, func(t *testing.T, lab *Lab) {
+				a, b := lab.Phone("101"), lab.Phone("102")
+				count := passing(lab)
+				near, _ := a.Connect("102", b)
+				lab.Hears(near, b.Hz)
+				straight, through := count()
+				if direct := straight > 0; direct == (name == "always") {
+					t.Errorf("%d packets went straight, %d through the exchange", straight, through)
+				}
+				if name != "always" {
+					_, err := lab.Server.Recordings().Start(t.Context(), lab.Server.Calls().Records()[0].ID, "sara")
+					lab.must(err)
+				}
+				lab.Pass(4 * time.Second)
+				lab.Hears(near, b.Hz)
+				near.Hangup()
+				lab.Ended(near)
+				lab.Pass(time.Second)
+				sound := channels(lab, recordings(lab)[0])
+				sounds(t, "caller", sound[0], time.Second, 4*time.Second, a.Hz)
+				sounds(t, "called one", sound[1], time.Second, 4*time.Second, b.Hz)
+			})
+		})
+	}
+}
