@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -49,7 +48,9 @@ type phoneSetup struct {
 	hz        float64 // of the tone that it plays
 	codec     string  // "" = PCMA
 	manual    bool    // the test answers, or nobody does
-	mediaenc  string  // "" = plain RTP; srtp-mand
+	mediaenc  string  // "" = plain RTP; srtp-mand, dtls_srtp
+	in        string  // network namespace; "" = that of the test
+	at        string  // its address; "" = host
 	outbound  int     // port of a proxy on the way; 0 = none
 }
 
@@ -58,6 +59,9 @@ func (x *server) phone(s phoneSetup) *phone {
 	x.t.Helper()
 	if s.codec == "" {
 		s.codec = "PCMA"
+	}
+	if s.at == "" {
+		s.at = host
 	}
 	p := &phone{t: x.t, dir: filepath.Join(x.t.ArtifactDir(), s.number), number: s.number, port: freePorts(x.t, 2),
 		answers: make(chan string, 8), wake: make(chan struct{})}
@@ -77,7 +81,7 @@ func (x *server) phone(s phoneSetup) *phone {
 		s.outbound = server
 	}
 	account := fmt.Sprintf("<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;"+
-		"outbound=\"sip:%s:%d;transport=%s\"", s.number, host, server, s.transport, s.number, answer, s.codec, host, s.outbound, s.transport)
+		"outbound=\"sip:%s:%d;transport=%s\"", s.number, x.at, server, s.transport, s.number, answer, s.codec, x.at, s.outbound, s.transport)
 	if s.mediaenc != "" {
 		account += ";mediaenc=" + s.mediaenc
 	}
@@ -103,14 +107,15 @@ module aubridge.so
 module sndfile.so
 module uuid.so
 module srtp.so
+module dtls_srtp.so
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen %[1]s:%[7]d
-`, host, p.port, p.dir, media, media+19, modulePath(x.t), control))
-	p.process = start(x.t, "baresip "+s.number, exec.Command("baresip", "-4", "-s", "-f", p.dir))
+`, s.at, p.port, p.dir, media, media+19, modulePath(x.t), control))
+	p.process = start(x.t, "baresip "+s.number, inside(s.in, "baresip", "-4", "-s", "-f", p.dir))
 	eventually(x.t, 10*time.Second, "controllable", func() bool {
-		c, err := net.Dial("tcp", net.JoinHostPort(host, strconv.Itoa(control)))
+		c, err := net.Dial("tcp", net.JoinHostPort(s.at, strconv.Itoa(control)))
 		p.control = c
 		return err == nil
 	})

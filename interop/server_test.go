@@ -29,6 +29,7 @@ type setup struct {
 	site  string // configuration, applied after the start
 	sip   string // more lines of the [sip] section
 	in    string // network namespace; "" = that of the test
+	at    string // address for SIP and media; "" = host
 	ports int    // RTP ports; 0 = 400
 	role  string // of the listeners; "" = exchange
 	guard string // the lines of the [guard] section
@@ -40,6 +41,7 @@ type server struct {
 	*process
 	t        *testing.T
 	in       string // network namespace
+	at       string // address for SIP and media
 	dir      string // data directory
 	config   string // static file
 	sip, tls int    // ports; UDP and TCP share one
@@ -56,7 +58,10 @@ func serve(t *testing.T, s setup) *server {
 	if s.role == "" {
 		s.role = "exchange"
 	}
-	x := &server{t: t, in: s.in, dir: t.TempDir()}
+	if s.at == "" {
+		s.at = host
+	}
+	x := &server{t: t, in: s.in, at: s.at, dir: t.TempDir()}
 	first := freePorts(t, 3+s.ports)
 	x.sip, x.tls, x.http = first, first+1, first+2
 	x.rtp = [2]int{first + 3, first + 2 + s.ports}
@@ -64,7 +69,7 @@ func serve(t *testing.T, s setup) *server {
 	x.config = filepath.Join(t.TempDir(), "dialtone.toml")
 	write(t, x.config, fmt.Sprintf(`data = %q
 [sip]
-listen = ["udp://%[2]s:%[3]d?role=%[9]s", "tcp://%[2]s:%[3]d?role=%[9]s", "tls://%[2]s:%[4]d?role=%[9]s"]
+listen = ["udp://%[12]s:%[3]d?role=%[9]s", "tcp://%[12]s:%[3]d?role=%[9]s", "tls://%[12]s:%[4]d?role=%[9]s"]
 %[5]s
 [rtp]
 ports = "%[6]d-%[7]d"
@@ -73,7 +78,7 @@ listen = ["http://%[2]s:%[8]d"]
 [guard]
 %[10]s
 %[11]s
-`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more))
+`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more, s.at))
 	x.boot()
 	if s.site != "" {
 		x.apply(s.site)
@@ -91,11 +96,14 @@ func (x *server) boot() {
 }
 
 // command is a command in the network namespace of the server.
-func (x *server) command(name string, args ...string) *exec.Cmd {
-	if x.in == "" {
+func (x *server) command(name string, args ...string) *exec.Cmd { return inside(x.in, name, args...) }
+
+// inside is a command in a network namespace; "" is that of the test.
+func inside(namespace, name string, args ...string) *exec.Cmd {
+	if namespace == "" {
 		return exec.Command(name, args...)
 	}
-	return privileged("ip", append([]string{"netns", "exec", x.in, name}, args...)...)
+	return privileged("ip", append([]string{"netns", "exec", namespace, name}, args...)...)
 }
 
 // apply gives the server a configuration.
@@ -193,7 +201,7 @@ func (x *server) metric(name string) float64 {
 }
 
 // uri is an address at the server.
-func (x *server) uri(user string) string { return fmt.Sprintf("sip:%s@%s:%d", user, host, x.sip) }
+func (x *server) uri(user string) string { return fmt.Sprintf("sip:%s@%s:%d", user, x.at, x.sip) }
 
 // decode reads JSON, one value a line.
 func decode[T any](t *testing.T, text string) []T {
