@@ -11,14 +11,14 @@ import (
 // What an address may get that only a description has named. RFC 3264 lets a party name any, and RFC 7362 §5 says what that is
 // good for: sending media to somebody who never asked for it.
 const (
-	// unprovenTime is how long a host gets packets that has sent none and is not the one that signals. It is as long as consent
+	// UnprovenTime is how long a host gets packets that has sent none and is not the one that signals. It is as long as consent
 	// lasts in RFC 7675 §5.1, and time for early media before a phone behind a NAT has spoken.
-	unprovenTime = 30 * time.Second
+	UnprovenTime = 30 * time.Second
 	// unprovenAgain is how long after its beginning one such time may be followed by another one on the same port.
 	unprovenAgain = 5 * time.Minute
-	// unprovenRate is how many packets a second go to such a host, and to ports of our own: enough for speech, for a picture
+	// UnprovenRate is how many packets a second go to such a host, and to ports of our own: enough for speech, for a picture
 	// of a modest size, and not for a flood, or for packets that two colluding parties let run in circles through us.
-	unprovenRate = 500
+	UnprovenRate = 500
 )
 
 // allowance bounds what goes to an address. Whoever sends uses it.
@@ -32,7 +32,7 @@ func (a *allowance) cut(ps []network.Packet, heard *netip.Addr, to netip.Addr, n
 	if a.until != 0 && now > a.until && (heard == nil || *heard != to) {
 		return nil
 	}
-	const every, burst = int64(time.Second / unprovenRate), int64(time.Second / 5)
+	const every, burst = int64(time.Second / UnprovenRate), int64(time.Second / 5)
 	for {
 		old := a.next.Load()
 		due := max(old, now)
@@ -59,7 +59,7 @@ func (p *port) allow(to netip.AddrPort) *allowance {
 	if p.unproven == 0 || now-p.unproven > int64(unprovenAgain) {
 		p.unproven = now
 	}
-	return p.renewed(to, p.unproven+int64(unprovenTime))
+	return p.renewed(to, p.unproven+int64(UnprovenTime))
 }
 
 // renewed is the allowance in force where nothing has changed, so that a description that is repeated gives no new burst.

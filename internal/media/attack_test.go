@@ -313,7 +313,7 @@ func TestThirdPartyIsNotFlooded(t *testing.T) {
 			}
 		}
 		wait(10 * time.Millisecond)
-		if got, _ := victim.heard(); len(got) > unprovenRate*6/5+1 || len(got) < unprovenRate {
+		if got, _ := victim.heard(); len(got) > UnprovenRate*6/5+1 || len(got) < UnprovenRate {
 			t.Errorf("%d packets a second", len(got))
 		}
 		// New versions, other ports of the victim: all of it is one time.
@@ -372,7 +372,7 @@ func TestPacketsInCircles(t *testing.T) {
 		}
 		wait(10 * time.Second)
 		mu.Lock()
-		if round > 2*11*unprovenRate {
+		if round > 2*11*UnprovenRate {
 			t.Errorf("%d packets in ten seconds", round)
 		}
 		round = 0

@@ -53,8 +53,9 @@ type Engine struct {
 // ErrClosed is returned by an engine or a session that was closed.
 var ErrClosed = errors.New("media is closed")
 
-// maxHandshakes is how many DTLS handshakes may be under way at once; each costs a millisecond of a processor.
-const maxHandshakes = 256
+// MaxHandshakes is how many DTLS handshakes may be under way at once, a quarter of them with one host; each costs a millisecond
+// of a processor.
+const MaxHandshakes = 256
 
 // past is how far the engine's clock begins before the engine: what a restored session has last heard of its party lies
 // back that far at most.
@@ -88,7 +89,7 @@ func New(c Config) (*Engine, error) {
 		epoch:      time.Now().Add(-past),
 		sessions:   make(map[*Session]struct{}),
 		identity:   identity,
-		handshakes: dtls.NewLimiter(maxHandshakes),
+		handshakes: dtls.NewLimiter(MaxHandshakes),
 		occupied:   make(chan struct{}, 1),
 		quit:       make(chan struct{}),
 		attended:   make(chan struct{}),

@@ -7,6 +7,7 @@ import (
 	"dialtone/internal/call"
 	"dialtone/internal/config"
 	"dialtone/internal/guard"
+	"dialtone/internal/media"
 	"dialtone/internal/metrics"
 	"dialtone/internal/proxy"
 	"dialtone/internal/sip"
@@ -55,6 +56,9 @@ func (s *Server) limits() map[string]float64 {
 		"header_bytes":           sip.MaxLine,
 		"proxy_lookups":          proxy.MaxLookups,
 		"call_events":            call.MailboxLimit,
+		"media_handshakes":       media.MaxHandshakes,
+		"media_unproven_time":    media.UnprovenTime.Seconds(),
+		"media_unproven_rate":    media.UnprovenRate,
 	})
 	return out
 }
