@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	pion "github.com/pion/dtls/v3"
@@ -32,6 +33,7 @@ type Handshake struct {
 	conn      *pion.Conn
 	cancel    context.CancelFunc
 	proven    bool // Config.Proven
+	closing   sync.Mutex
 	ended     chan struct{}
 }
 
@@ -136,7 +138,7 @@ func (c *Config) connect(t *transport, set []sdp.Fingerprint, suites []*srtp.Sui
 func (h *Handshake) run(ctx context.Context, timeout time.Duration, c Config, set []sdp.Fingerprint, done func(Keys, error)) {
 	defer close(h.ended)
 	defer func() {
-		_ = h.conn.Close()
+		h.closeConn()
 		_ = h.transport.Close()
 		h.cancel()
 	}()
@@ -220,6 +222,14 @@ func (h *Handshake) Ended() <-chan struct{} { return h.ended }
 // called more than once.
 func (h *Handshake) Close() {
 	h.cancel()
-	_ = h.conn.Close()
+	h.closeConn()
 	<-h.ended
+}
+
+// closeConn closes the library's half. Of two that do so at once it keeps the second waiting until the first has sent its
+// close_notify, so that the transport is there for it.
+func (h *Handshake) closeConn() {
+	h.closing.Lock()
+	defer h.closing.Unlock()
+	_ = h.conn.Close()
 }
