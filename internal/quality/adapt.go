@@ -2,12 +2,12 @@ package quality
 
 import "time"
 
-// The rates that Adapt chooses from, in bit/s: Opus at 32 kbit/s is wideband with room for forward error correction, at 16
-// still wideband.
+// The rates that Adapt chooses from, in bit/s: Opus at 32 kbit/s is wideband with room for forward error correction, at 18
+// still has it: libopus gives it up for good below some 17 kbit/s where it was not on before.
 const (
 	BitrateFull    = 32_000
 	BitrateReduced = 24_000
-	BitrateLow     = 16_000
+	BitrateLow     = 18_000
 )
 
 // Limits of Adapt, in percent of packets lost.

@@ -35,7 +35,7 @@ func TestNewRefuses(t *testing.T) {
 		{"a user", Config{Network: net, Server: "u@h"}, "HOST"},
 		{"a line", Config{Network: net, Server: "h\r\nX: y"}, "HOST"},
 		{"password alone", Config{Network: net, Server: "h", Password: "p"}, "user"},
-		{"codec", Config{Network: net, Server: "h", Codecs: []string{"opus"}}, "opus"},
+		{"codec", Config{Network: net, Server: "h", Codecs: []string{"g729"}}, "g729"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := New(c.config)
