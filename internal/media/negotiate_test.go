@@ -51,6 +51,8 @@ func TestDescriptions(t *testing.T) {
 			"c=IN IP4 192.0.2.10\nt=0 0\nm=audio %0 RTP/AVP 0\n", "c=IN IP4 10.0.0.2\nt=0 0\nm=audio 6000 RTP/AVP 0\n"},
 		{"rtcp-mux is answered to a party that offered it", "c=IN IP4 10.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n",
 			"c=IN IP4 192.0.2.10\nt=0 0\nm=audio %0 RTP/AVP 0\na=rtcp-mux\n", "c=IN IP4 10.0.0.2\nt=0 0\nm=audio 6000 RTP/AVP 0\na=rtcp-mux\n"},
+		{"feedback is not asked of a party that has not spoken", "c=IN IP4 10.0.0.1\nt=0 0\nm=audio 4000 RTP/AVPF 0\n",
+			"c=IN IP4 192.0.2.10\nt=0 0\nm=audio %0 RTP/AVP 0\n", ""},
 		{"a party with IPv6 media gets IPv6", "c=IN IP4 10.0.0.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n",
 			"c=IN IP6 2001:db8::10\nt=0 0\nm=audio %0 RTP/AVP 0\n", "c=IN IP6 2001:db8::2\nt=0 0\nm=audio 6000 RTP/AVP 0\n"},
 	} {

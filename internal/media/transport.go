@@ -51,8 +51,9 @@ func (t *Terms) suites() []*srtp.Suite {
 // offerTransport states how the stream would be carried and encrypted.
 func (s *Session) offerTransport(x *section) error {
 	m, st, t := x.m, x.stream, &s.terms
-	feedback := strings.HasSuffix(m.Proto, "F")
 	browser := s.speaksToBrowser(x.party)
+	// Interop: telephones know RTP/AVP, with a=rtcp-fb beside it; baresip refuses sound with feedback.
+	feedback := x.party != nil && strings.HasSuffix(x.party.Proto, "F")
 	profile := "RTP/AVP"
 	method := ""
 	switch {
@@ -71,9 +72,6 @@ func (s *Session) offerTransport(x *section) error {
 		if t.Keying == ByHandshake {
 			method = DTLS
 		}
-	}
-	if x.foreign && !browser {
-		feedback = false // Interop: telephones that take pictures know RTP/AVP, with a=rtcp-fb beside it
 	}
 	if m.Proto = profile; feedback {
 		m.Proto += "F"
