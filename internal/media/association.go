@@ -1,6 +1,7 @@
 package media
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 	"slices"
@@ -61,12 +62,30 @@ func (p *port) associate(client bool, fingerprints []sdp.Fingerprint, suites []*
 	if a != nil {
 		old = a.contenders
 	}
-	p.association = &association{client: client, fingerprints: fingerprints, suites: suites, since: p.stream.session.engine.now()}
+	now := p.stream.session.engine.now()
+	p.association = &association{client: client, fingerprints: fingerprints, suites: suites, since: now}
 	p.cipher.Store(nil)
+	early := p.early
+	p.early = nil
 	p.mu.Unlock()
 	closeAll(old)
 	p.begin()
+	if early != nil && early.Data != nil && !client {
+		p.shake([]network.Packet{*early}, now)
+	}
 }
+
+// await says that a handshake is offered: the party may begin it before its answer is here.
+func (p *port) await() {
+	p.mu.Lock()
+	if p.association == nil && p.early == nil {
+		p.early = new(network.Packet)
+	}
+	p.mu.Unlock()
+}
+
+// maxHello bounds what is kept of a party that has not answered yet.
+const maxHello = 2048
 
 // closeAll ends handshakes and waits for their goroutines; p.mu must not be held.
 func closeAll(list []*contender) {
@@ -131,6 +150,13 @@ func (p *port) shake(run []network.Packet, now int64) {
 	for i := range run {
 		p.mu.Lock()
 		if p.association == nil {
+			if p.early != nil && len(run[i].Data) <= maxHello && dtls.IsClientHello(run[i].Data) {
+				// RFC 5763 §5: it may arrive before the answer does; repeated, it would come a second later (RFC 6347 §4.2.4.1).
+				// Whether it is the party's is judged when the answer tells who that is.
+				p.early.Data, p.early.Addr = bytes.Clone(run[i].Data), run[i].Addr
+				p.mu.Unlock()
+				continue
+			}
 			p.mu.Unlock()
 			p.malformed.Add(1)
 			continue
@@ -245,7 +271,7 @@ func (p *port) overdue(now int64) {
 func (p *port) dissociate() {
 	p.mu.Lock()
 	a := p.association
-	p.association = nil
+	p.association, p.early = nil, nil
 	p.mu.Unlock()
 	if a != nil {
 		closeAll(a.contenders)

@@ -303,6 +303,34 @@ func TestWrongFingerprintIsAFault(t *testing.T) {
 	})
 }
 
+// A telephone begins its handshake when it has sent its answer, which may arrive later: that costs no second in which nothing
+// is heard. Somebody else's hello in between does no harm.
+func TestHandshakeBeforeTheAnswer(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		b, other := l.browser(bob), l.browser(mallory)
+		x := l.session(SessionConfig{Peer: bob, Terms: Terms{Protection: Required, Keying: ByHandshake}})
+		offer, err := x.Offer(describeAt(t, at("198.51.100.1:4000"), 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.to, other.to = offer.Address(0), offer.Address(0)
+		other.shakes(true, offer)
+		wait(10 * time.Millisecond)
+		b.shakes(true, offer)
+		wait(5 * time.Millisecond)
+		if err := x.RemoteAnswer(parse(t, fmt.Sprintf("v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\n"+
+			"m=audio 50000 UDP/TLS/RTP/SAVP 0\na=setup:active\na=fingerprint:%s\n", b.identity.Fingerprint())), bob); err != nil {
+			t.Fatal(err)
+		}
+		wait(20 * time.Millisecond) // sooner than anything is repeated
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.failed != nil || b.out == nil || x.Streams()[0].rtp.cipher.Load() == nil {
+			t.Errorf("no keys 20 ms after the answer: %v", b.failed)
+		}
+	})
+}
+
 // ICE restarts with new credentials, and the old address goes on until the new one is nominated.
 func TestICERestart(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {

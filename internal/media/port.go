@@ -32,10 +32,11 @@ type port struct {
 
 	mu          sync.Mutex
 	latch       latch
-	checks      *ice.Agent   // nil: the party does not speak ICE
-	checked     string       // its user fragment
-	association *association // nil: none is agreed
-	unproven    int64        // engine time at which packets began to go to a host that had not been heard; 0 never
+	checks      *ice.Agent      // nil: the party does not speak ICE
+	checked     string          // its user fragment
+	association *association    // nil: none is agreed
+	early       *network.Packet // how the party has begun a handshake that is offered; nil when none is
+	unproven    int64           // engine time at which packets began to go to a host that had not been heard; 0 never
 
 	foreign     atomic.Uint64 // dropped: not from the party
 	malformed   atomic.Uint64 // dropped: no packet of what was agreed

@@ -85,6 +85,8 @@ func (s *Session) offerTransport(x *section) error {
 		}
 	case DTLS:
 		st.keys.Setup = sdp.ActPass // RFC 8842 §5.2
+		st.carrier().rtp.await()
+		st.carrier().control.await()
 		s.addFingerprint(m, st)
 	}
 	if browser {
