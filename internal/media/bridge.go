@@ -75,7 +75,33 @@ func newBridge(from, to *Stream) *bridge {
 			b.table[p.Type&0x7f] = action(p, *taken)
 		}
 	}
+	b.keepEvents()
 	return b
+}
+
+// keepEvents lets keys be pressed anew for the other party where they cannot go on as they come: beside a voice that is made
+// anew they would follow another clock than it does.
+//
+// Interop: of a key at another clock rate than its voice's Chromium sends the end only, which telephones do not take for a press.
+func (b *bridge) keepEvents() {
+	list := b.from.received.Load()
+	if list == nil {
+		list = b.from.wanted.Load()
+	}
+	if list == nil {
+		return
+	}
+	i := slices.IndexFunc(*list, payload.isSpeech)
+	if i < 0 {
+		return
+	}
+	voice := (*list)[i]
+	browser := b.from.session.speaksToBrowser(b.from.session.said(b.from.index))
+	for _, p := range *list {
+		if p.isEvent() && (b.table[voice.Type&0x7f] == converts || browser && p.ClockRate != voice.ClockRate) {
+			b.table[p.Type&0x7f] = keeps
+		}
+	}
 }
 
 // action is what is done with a payload for a party that takes these.
@@ -120,10 +146,18 @@ func (b *bridge) WritePackets(ps []network.Packet) {
 	if kept == 0 {
 		return
 	}
-	if b.talks.Load() {
+	if b.talks.Load() && b.speaks(ps[:kept]) {
 		b.silence() // the party speaks a common codec again
 	}
 	b.to.relay(ps[:kept], now)
+}
+
+// speaks reports whether there is voice among packets for the other party.
+func (b *bridge) speaks(ps []network.Packet) bool {
+	return slices.ContainsFunc(ps, func(p network.Packet) bool {
+		is, ok := b.to.codec(p.Data[1] & 0x7f)
+		return ok && is.isSpeech()
+	})
 }
 
 // WriteControl implements ControlOutput. Where the media is made anew, each side has RTCP of its own.
@@ -393,9 +427,8 @@ func Conveys(from, to *Session) bool {
 
 // passesEvents reports whether events of the party are passed on to far.
 func (st *Stream) passesEvents(far *Stream) bool {
-	theirs := far.wanted.Load()
 	mine := st.received.Load()
-	if theirs == nil || mine == nil {
+	if mine == nil || far.wanted.Load() == nil {
 		return false
 	}
 	c := st.chain.Load()
@@ -403,8 +436,8 @@ func (st *Stream) passesEvents(far *Stream) bool {
 		return false
 	}
 	b, ok := c.out.(*bridge)
-	if !ok || b.to != far || b.talks.Load() {
+	if !ok || b.to != far {
 		return false
 	}
-	return slices.ContainsFunc(*mine, func(p payload) bool { return p.isEvent() && slices.ContainsFunc(*theirs, p.same) })
+	return slices.ContainsFunc(*mine, func(p payload) bool { return p.isEvent() && b.table[p.Type&0x7f] < converts })
 }

@@ -145,6 +145,77 @@ func TestKeysAreConverted(t *testing.T) {
 	})
 }
 
+// Beside a voice that is converted keys are pressed anew, and the conversion goes on.
+func TestKeysBesideAConversion(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		x := l.endpoint(alice, Terms{}, Terms{}, "G722")
+		y := l.endpoint(bob, Terms{}, Terms{}, "PCMU")
+		if err := l.meet(x, y); err != nil {
+			t.Fatal(err)
+		}
+		pressed := 0
+		x.x.OnDigit(func(digit byte, ms int) {
+			pressed++
+			if Conveys(x.x, y.x) {
+				t.Error("the media is said to carry it")
+			}
+			go func() {
+				if err := y.x.SendDigit(digit, time.Duration(ms)*time.Millisecond); err != nil {
+					t.Error(err)
+				}
+			}()
+		})
+		x.sings(440)
+		y.sings(1000)
+		wait(time.Second)
+		before := x.x.Audio().chain.Load().out.(*bridge).playing
+		if err := x.s.SendDigit('5', 200*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		wait(2 * time.Second)
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if pressed != 1 || string(y.digits) != "5" {
+			t.Errorf("%d presses arrived as %q", pressed, y.digits)
+		}
+		if now := x.x.Audio().chain.Load().out.(*bridge).playing; now != before || now == nil {
+			t.Error("the conversion began anew")
+		}
+	})
+}
+
+// A browser's keys at another clock rate than its voice's are pressed anew.
+func TestKeysAtAnotherClock(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		b := l.browser(alice)
+		x, y := l.session(SessionConfig{Peer: alice}), l.session(SessionConfig{Peer: bob})
+		offer := b.describe("actpass")
+		offer.Media[0].SetAttribute("rtpmap", "111 opus/48000/2")
+		offer.Media[0].AddCodec(sdp.Codec{PayloadType: 126, Name: "telephone-event", ClockRate: 8000, Channels: 1})
+		if err := x.RemoteOffer(offer, alice); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := y.Offer(offer); err != nil {
+			t.Fatal(err)
+		}
+		answer := parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\n"+
+			"m=audio 5000 RTP/AVP 111 101\na=rtpmap:111 opus/48000/2\na=rtpmap:101 telephone-event/8000\nm=video 0 RTP/AVP 96\n")
+		if err := y.RemoteAnswer(answer, bob); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := x.Answer(answer); err != nil {
+			t.Fatal(err)
+		}
+		Bridge(x, y)
+		if Conveys(x, y) {
+			t.Errorf("the keys go on as they come: %s", x)
+		}
+		if !Conveys(y, x) {
+			t.Errorf("the telephone's keys do not go on: %s", y)
+		}
+	})
+}
+
 // Keys that a party presses as tones are heard once each, here and by the other party, whom they reach in the voice.
 func TestTonesAreHeardOnce(t *testing.T) {
 	const keys = "1590*#"
