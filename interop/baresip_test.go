@@ -25,6 +25,7 @@ type phone struct {
 	dir    string
 	number string
 	port   int // where it listens for SIP; it takes the next one for TLS
+	media  int // the first of its RTP ports
 
 	control net.Conn
 	answers chan string
@@ -46,13 +47,18 @@ type phoneSetup struct {
 	number    string
 	transport string  // udp, tcp, tls
 	hz        float64 // of the tone that it plays
-	codec     string  // "" = PCMA
+	voice     uint64  // it speaks in that voice instead, at the rate of its codec; see speech
+	codec     string  // "" = PCMA; PCMU, G722, opus
 	manual    bool    // the test answers, or nobody does
-	mediaenc  string  // "" = plain RTP; srtp-mand, dtls_srtp
+	mediaenc  string  // "" = plain RTP; srtp, srtp-mand, dtls_srtp
+	video     bool    // it sends moving pictures of nothing, in VP8
 	in        string  // network namespace; "" = that of the test
 	at        string  // its address; "" = host
 	outbound  int     // port of a proxy on the way; 0 = none
 }
+
+// accountCodecs are the codecs as baresip names them.
+var accountCodecs = map[string]string{"PCMA": "PCMA/8000/1", "PCMU": "PCMU/8000/1", "G722": "G722/16000/1", "opus": "opus/48000/2"}
 
 // phone starts a baresip that registers and answers by itself.
 func (x *server) phone(s phoneSetup) *phone {
@@ -68,8 +74,16 @@ func (x *server) phone(s phoneSetup) *phone {
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		x.t.Fatal(err)
 	}
-	control, media := freePorts(x.t, 1), freePorts(x.t, 20)
-	writeTone(x.t, filepath.Join(p.dir, "tone.wav"), s.hz, time.Minute)
+	control, media := freePorts(x.t, 1), freePorts(x.t, rtpPorts+1)
+	media += media % 2 // RFC 3550 §11, and baresip takes the even port below an odd one
+	p.media = media
+	format, source := "audio_srate 8000\naudio_channels 1", filepath.Join(p.dir, "tone.wav")
+	if s.voice != 0 {
+		format, source = "", filepath.Join(x.t.TempDir(), "voice.wav") // what format the codec has
+		writeSpeech(x.t, source, s.voice, s.codec)
+	} else {
+		writeTone(x.t, source, s.hz, time.Minute)
+	}
 	server, answer := x.sip, "auto"
 	if s.transport == "tls" {
 		server = x.tls
@@ -80,20 +94,25 @@ func (x *server) phone(s phoneSetup) *phone {
 	if s.outbound == 0 {
 		s.outbound = server
 	}
-	account := fmt.Sprintf("<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s/8000/1;"+
-		"outbound=\"sip:%s:%d;transport=%s\"", s.number, x.at, server, s.transport, s.number, answer, s.codec, x.at, s.outbound, s.transport)
+	account := fmt.Sprintf("<sip:%s@%s:%d;transport=%s>;auth_pass=secret-of-%s;regint=60;answermode=%s;audio_codecs=%s;"+
+		"outbound=\"sip:%s:%d;transport=%s\"", s.number, x.at, server, s.transport, s.number, answer, accountCodecs[s.codec], x.at, s.outbound, s.transport)
 	if s.mediaenc != "" {
 		account += ";mediaenc=" + s.mediaenc
+	}
+	pictures := ""
+	if s.video {
+		account += ";video_codecs=VP8"
+		pictures = "module vp8.so\nmodule fakevideo.so\nvideo_source fakevideo,nil\nvideo_display fakevideo,nil\n" +
+			"video_size 176x144\nvideo_bitrate 200000\nvideo_fps 15"
 	}
 	write(x.t, filepath.Join(p.dir, "accounts"), account+"\n")
 	write(x.t, filepath.Join(p.dir, "contacts"), "")
 	write(x.t, filepath.Join(p.dir, "config"), fmt.Sprintf(`
 sip_listen %[1]s:%[2]d
-audio_source aufile,%[3]s/tone.wav
+audio_source aufile,%[10]s
 audio_player aubridge,%[3]s
 audio_alert aubridge,%[3]s-alert
-audio_srate 8000
-audio_channels 1
+%[8]s
 rtp_ports %[4]d-%[5]d
 rtp_stats yes
 statmode_default off
@@ -102,17 +121,22 @@ net_interface %[1]s
 snd_path %[3]s
 module_path %[6]s
 module g711.so
+module g722.so
+module opus.so
+opus_bitrate 64000
+opus_complexity 5
 module aufile.so
 module aubridge.so
 module sndfile.so
 module uuid.so
 module srtp.so
 module dtls_srtp.so
+%[9]s
 module_tmp account.so
 module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen %[1]s:%[7]d
-`, s.at, p.port, p.dir, media, media+19, modulePath(x.t), control))
+`, s.at, p.port, p.dir, media, media+rtpPorts-1, modulePath(x.t), control, format, pictures, source))
 	p.process = start(x.t, "baresip "+s.number, inside(s.in, "baresip", "-4", "-s", "-f", p.dir))
 	eventually(x.t, 10*time.Second, "controllable", func() bool {
 		c, err := net.Dial("tcp", net.JoinHostPort(s.at, strconv.Itoa(control)))
@@ -123,6 +147,9 @@ ctrl_tcp_listen %[1]s:%[7]d
 	go p.listen()
 	return p
 }
+
+// rtpPorts is how many ports a phone has for its media.
+const rtpPorts = 20
 
 // modulePath is where Debian keeps the modules of baresip.
 func modulePath(t *testing.T) string {
@@ -195,6 +222,32 @@ func (p *phone) tell(command, params string) string {
 // expect waits for the next event of a kind; what came before it is forgotten.
 func (p *phone) expect(kind string, patience time.Duration) phoneEvent {
 	p.t.Helper()
+	e, err := p.await(kind, patience)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return e
+}
+
+// forget forgets events and recordings so far.
+func (p *phone) forget() {
+	p.t.Helper()
+	p.mu.Lock()
+	p.events = nil
+	p.mu.Unlock()
+	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*.wav"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, name := range files {
+		if err := os.Remove(name); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
+// await is expect for those who go on without.
+func (p *phone) await(kind string, patience time.Duration) (phoneEvent, error) {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for {
@@ -203,7 +256,7 @@ func (p *phone) expect(kind string, patience time.Duration) phoneEvent {
 			if e.Type == kind {
 				p.events = p.events[i+1:]
 				p.mu.Unlock()
-				return e
+				return e, nil
 			}
 		}
 		seen, wake := fmt.Sprint(p.events), p.wake
@@ -211,7 +264,7 @@ func (p *phone) expect(kind string, patience time.Duration) phoneEvent {
 		select {
 		case <-wake:
 		case <-timer.C:
-			p.t.Fatalf("%s: no %s within %v, only %s\n%s", p.name, kind, patience, seen, tail(p.said(), 40))
+			return phoneEvent{}, fmt.Errorf("%s: no %s within %v, only %s\n%s", p.name, kind, patience, seen, tail(p.said(), 40))
 		}
 	}
 }

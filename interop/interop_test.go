@@ -1,8 +1,11 @@
-// Package interop tests the real binary against programs that other people wrote: SIPp, baresip, tshark, coturn. It has tests
-// only. Each test starts a server of its own on loopback, with its own data directory and free ports, and ends what it
+// Package interop tests the real binary against programs that other people wrote: SIPp, baresip, Chromium, tshark, coturn.
+// It has tests only. Each test starts a server of its own on loopback, with its own data directory and free ports, and ends what it
 // has started by its process id.
 //
-// What these tests need is installed by `make peers`; they install nothing, and a program that is missing is a failure.
+// What these tests need is installed by `make peers`; they install nothing, and a program that is missing is a failure. But
+// for the packages that drive Chromium: `npm ci` fetches those that browser/package-lock.json names, and where npm's registry
+// cannot be reached the tests with browsers are left out, aloud.
+//
 // DIALTONE_INTEROP=skip leaves the whole package out, aloud. DIALTONE_BIN names the binary to test; without it the
 // package builds one. DIALTONE_LONG=1 runs the long tests, too.
 //

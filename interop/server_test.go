@@ -34,6 +34,7 @@ type setup struct {
 	role  string // of the listeners; "" = exchange
 	guard string // the lines of the [guard] section
 	more  string // further sections
+	ws    bool   // with a listener for WebSocket
 }
 
 // server is one running exchange.
@@ -45,7 +46,7 @@ type server struct {
 	dir      string // data directory
 	config   string // static file
 	sip, tls int    // ports; UDP and TCP share one
-	http     int
+	http, ws int    // ws is 0 without a listener
 	rtp      [2]int // first and last
 }
 
@@ -62,14 +63,19 @@ func serve(t *testing.T, s setup) *server {
 		s.at = host
 	}
 	x := &server{t: t, in: s.in, at: s.at, dir: t.TempDir()}
-	first := freePorts(t, 3+s.ports)
+	first := freePorts(t, 4+s.ports)
 	x.sip, x.tls, x.http = first, first+1, first+2
-	x.rtp = [2]int{first + 3, first + 2 + s.ports}
+	x.rtp = [2]int{first + 4, first + 3 + s.ports}
+	websocket := ""
+	if s.ws {
+		x.ws = first + 3
+		websocket = fmt.Sprintf(`, "ws://%s:%d?role=%s"`, host, x.ws, s.role)
+	}
 	x.rtp[0] += x.rtp[0] % 2
 	x.config = filepath.Join(t.TempDir(), "dialtone.toml")
 	write(t, x.config, fmt.Sprintf(`data = %q
 [sip]
-listen = ["udp://%[12]s:%[3]d?role=%[9]s", "tcp://%[12]s:%[3]d?role=%[9]s", "tls://%[12]s:%[4]d?role=%[9]s"]
+listen = ["udp://%[12]s:%[3]d?role=%[9]s", "tcp://%[12]s:%[3]d?role=%[9]s", "tls://%[12]s:%[4]d?role=%[9]s"%[13]s]
 %[5]s
 [rtp]
 ports = "%[6]d-%[7]d"
@@ -78,7 +84,7 @@ listen = ["http://%[2]s:%[8]d"]
 [guard]
 %[10]s
 %[11]s
-`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more, s.at))
+`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more, s.at, websocket))
 	x.boot()
 	if s.site != "" {
 		x.apply(s.site)

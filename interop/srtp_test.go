@@ -12,8 +12,8 @@ func encrypted(number string) string {
 	return fmt.Sprintf("  - number: %[1]q\n    devices: [{username: %[1]q, password: secret-of-%[1]s, srtp: required}]\n", number)
 }
 
-// TestEncryptedPhones (BB-11): two phones that insist on SRTP hear each other through the relay, which has no key to
-// what it carries.
+// TestEncryptedPhones (BB-11): two phones that insist on SRTP hear each other. Each leg has keys of its own; encryption ends
+// at the exchange.
 func TestEncryptedPhones(t *testing.T) {
 	x := serve(t, setup{site: site(encrypted("101"), encrypted("102"))})
 	a := x.phone(phoneSetup{number: "101", transport: "udp", hz: toneA, mediaenc: "srtp-mand"})
