@@ -151,7 +151,7 @@ func (w *wire) sound(t *testing.T, list []*match) {
 	t.Helper()
 	clear, sdes := []string{fmt.Sprintf("udp.srcport == %d", w.x.sip)}, false
 	for _, m := range list {
-		for i, s := range []side{m.a, m.b} {
+		for i, s := range m.sides() {
 			sdes = sdes || s.crypto() == "sdes"
 			if s.enc == "" {
 				clear = append(clear, fmt.Sprintf("udp.dstport >= %d && udp.dstport < %d", m.phones[i].media, m.phones[i].media+rtpPorts))
