@@ -32,11 +32,16 @@ func (e *SyntaxError) Error() string {
 //
 // It is liberal where telephones are: lines may end in LF alone, blank lines are skipped, s= and t= may be missing,
 // lines of a section may stand in any order (they are printed in the order of RFC 8866 §5), trailing blanks go.
+// Control characters other than NUL and CR go as well.
 func Parse(b []byte) (*Description, error) {
 	if len(b) > MaxBytes {
 		return nil, &SyntaxError{0, "longer than 64 KiB"}
 	}
 	text := string(b)
+	if hasControls(text) && strings.IndexByte(text, 0) < 0 {
+		// We print none, so none must hide an attribute from those who look for it: cand<0x01>idate would arrive as candidate.
+		text = string(withoutControls([]byte(text)))
+	}
 	p := parser{d: new(Description)}
 	if err := p.size(text); err != nil {
 		return nil, err

@@ -134,6 +134,8 @@ func TestErrorsNameTheLine(t *testing.T) {
 		{head + "m=audio 1 RTP/AVP 0\r\nv=0\r\n", 4, "second v="},
 		{head + "a=x\ry=z\r\n", 3, "control"},
 		{head + "a=x\x00\r\n", 3, "control"},
+		{head + "m=\x18 9 RTP\r\n", 3, "three fields"},
+		{head + "\x10=x\r\n", 3, "x=value"},
 		{head + "rubbish\r\n", 3, "form"},
 		{head + "a\r\n", 3, "form"},
 		{head + " a=x\r\n", 3, "form"},

@@ -36,20 +36,32 @@ func (d *Description) Append(dst []byte) []byte {
 	return dst[:start+len(withoutControls(dst[start:]))]
 }
 
-// withoutControls removes C0 (but for tabs and line ends), DEL, and C1 in its UTF-8 form, in place.
+// hasControls tells whether withoutControls would remove anything.
+func hasControls(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= ' ' && c < 0x7f, c == '\r', c == '\n', c == '\t':
+		case c < ' ', c == 0x7f, c < 0xa0 && i > 0 && s[i-1] == 0xc2:
+			return true
+		}
+	}
+	return false
+}
+
+// withoutControls removes C0 (but for tabs and line ends), DEL, and C1 in its UTF-8 form, in place. What it leaves has none,
+// also where removing one has brought two halves of another together.
 func withoutControls(b []byte) []byte {
 	kept := 0
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
+	for _, c := range b {
+		switch {
 		case c == 0x7f, c < ' ' && c != '\r' && c != '\n' && c != '\t':
 			continue
-		case c == 0xc2 && i+1 < len(b) && b[i+1] >= 0x80 && b[i+1] < 0xa0:
-			i++
+		case c >= 0x80 && c < 0xa0 && kept > 0 && b[kept-1] == 0xc2:
+			kept--
 			continue
-		default:
-			b[kept] = c
-			kept++
 		}
+		b[kept] = c
+		kept++
 	}
 	return b[:kept]
 }
