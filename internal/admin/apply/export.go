@@ -191,6 +191,8 @@ func flow(v reflect.Value) string {
 			parts[i] = flow(v.Index(i))
 		}
 		return "[" + strings.Join(parts, ", ") + "]"
+	case reflect.Pointer:
+		return flow(v.Elem()) // where it is nil, nothing is written
 	case reflect.Struct:
 		var parts []string
 		for name, field := range written(v) {
