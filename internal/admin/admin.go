@@ -24,6 +24,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -89,10 +90,11 @@ type Config struct {
 // api is the handlers with what they work on.
 type api struct {
 	Config
-	huma   huma.API
-	mux    *http.ServeMux
-	door   *door
-	closed chan struct{} // closed when the server stops: streams end
+	huma    huma.API
+	mux     *http.ServeMux
+	door    *door
+	streams sync.WaitGroup // connections that were taken over from net/http
+	closed  chan struct{}  // closed when the server stops: streams end
 }
 
 func newAPI(c Config) (*api, error) {
@@ -155,6 +157,7 @@ func (a *api) routes() {
 	a.banRoutes()
 	a.recordingRoutes()
 	a.conferenceRoutes()
+	a.listenRoutes()
 	a.fileRoutes()
 	a.tokenRoutes()
 	a.turnRoutes()

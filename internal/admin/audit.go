@@ -22,7 +22,7 @@ type AuditEntry struct {
 	Actor  string          `json:"actor" doc:"Who made the change"`
 	From   string          `json:"from" doc:"Address it was made from; empty for this machine"`
 	Tenant string          `json:"tenant" doc:"Identifier of the tenant"`
-	Kind   string          `json:"kind" doc:"tenant, site, user, line, number, next_hop or room; ban, recording, member"`
+	Kind   string          `json:"kind" doc:"tenant, site, user, line, number, next_hop or room; ban, recording, member, call"`
 	Object string          `json:"object" doc:"Identifier of the object"`
 	Key    string          `json:"key" doc:"Name or number of the object"`
 	Before json.RawMessage `json:"before,omitempty" doc:"Absent: the object is new"`

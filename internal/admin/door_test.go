@@ -224,6 +224,8 @@ func TestRolesAndTenants(t *testing.T) {
 		{"GET", "/recordings/r-stranger/audio", "", [5]int{404, 404, 403, 403, 403}},
 		{"PATCH", "/recordings/r-reseller", `{"hold":true}`, [5]int{200, 403, 403, 403, 403}},
 		{"DELETE", "/recordings/r-reseller", "", [5]int{409, 403, 403, 403, 403}},
+		{"GET", "/calls/c-stranger/audio", "", [5]int{404, 404, 404, 404, 404}},
+		{"GET", "/calls/c-reseller/audio", "", [5]int{426, 426, 404, 404, 404}},
 		{"POST", "/calls/c-reseller/record", `{"action":"start"}`, [5]int{200, 200, 404, 404, 404}},
 		{"POST", "/calls/c-stranger/record", `{"action":"start"}`, [5]int{404, 404, 404, 404, 404}},
 		{"GET", "/registrations", "", [5]int{200, 200, 403, 403, 403}},

@@ -27,6 +27,8 @@ import (
 	"dialtone/internal/event"
 	"dialtone/internal/guard"
 	"dialtone/internal/media"
+	"dialtone/internal/media/tap"
+	"dialtone/internal/media/tone"
 	"dialtone/internal/network"
 	"dialtone/internal/recording"
 	"dialtone/internal/store"
@@ -166,6 +168,23 @@ func (f *fakeArchive) Pause(_ context.Context, callID string) (recording.Recordi
 
 func (f *fakeArchive) Resume(_ context.Context, callID string) (recording.Recording, error) {
 	return f.act("resume", callID)
+}
+
+// Listen gives a second of a tone of the caller, and the silence of the other party.
+func (f *fakeArchive) Listen(_ context.Context, callID string, rate int, to tap.Listener) (<-chan struct{}, func(), error) {
+	f.acted = append(f.acted, fmt.Sprint("listen ", rate, " ", callID))
+	over := make(chan struct{})
+	var once sync.Once
+	stop := func() { once.Do(func() { close(over) }) }
+	generator := tone.NewGenerator(tone.Sine(440, -10))
+	frame := make([]int16, rate/50)
+	for range 20 { // what the queue of a framer holds
+		generator.Read(frame)
+		to.WriteTap(tap.Said, frame)
+		to.WriteTap(tap.Heard, make([]int16, rate/50))
+	}
+	stop()
+	return over, stop, f.err
 }
 
 // newArchive is that of a bench.

@@ -22,7 +22,7 @@ func TestRoutes(t *testing.T) {
 		"GET /records", "GET /records/{id}", "GET /registrations", "GET /status",
 		"GET /bans", "POST /bans", "DELETE /bans/{source}", "POST /apply", "POST /calls/{id}/hangup", "POST /tokens", "POST /turn/credentials",
 		"POST /calls/{id}/record", "GET /recordings", "GET /recordings/{id}", "PATCH /recordings/{id}", "DELETE /recordings/{id}",
-		"GET /recordings/{id}/audio", "GET /rooms/{id}/members", "PATCH /rooms/{id}/members/{member}", "DELETE /rooms/{id}/members/{member}",
+		"GET /recordings/{id}/audio", "GET /calls/{id}/audio", "GET /rooms/{id}/members", "PATCH /rooms/{id}/members/{member}", "DELETE /rooms/{id}/members/{member}",
 	}
 	for _, kind := range []string{"lines", "next_hops", "numbers", "rooms", "sites", "tenants", "users"} {
 		want = append(want, "DELETE /"+kind+"/{id}", "GET /"+kind, "GET /"+kind+"/{id}", "PATCH /"+kind+"/{id}", "POST /"+kind)

@@ -12,6 +12,7 @@ import (
 
 	"dialtone/internal/cdr"
 	"dialtone/internal/directory"
+	"dialtone/internal/media/tap"
 	"dialtone/internal/recording"
 	"dialtone/internal/store"
 )
@@ -27,6 +28,8 @@ type Recordings interface {
 	Open(r recording.Recording) (recording.Sound, error)
 	Hold(ctx context.Context, id string, hold bool) error
 	Remove(ctx context.Context, r recording.Recording) error
+	// Listen gives both parties of a call to a listener until stop is called or over is closed.
+	Listen(ctx context.Context, callID string, rate int, to tap.Listener) (over <-chan struct{}, stop func(), err error)
 }
 
 // Recording is what is known of a recorded call.

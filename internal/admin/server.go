@@ -157,6 +157,7 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	all.Wait()
+	s.api.streams.Wait()
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause
 	}

@@ -9,14 +9,17 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"dialtone/internal/codec"
 	"dialtone/internal/codec/g711"
 	"dialtone/internal/config"
 	"dialtone/internal/event"
 	"dialtone/internal/media/recorder"
+	"dialtone/internal/media/tap"
 	"dialtone/internal/media/tone"
 	"dialtone/internal/recording"
 	"dialtone/internal/softphone"
@@ -378,4 +381,55 @@ func TestDirectCallsAreRecorded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// ears are detectors of both directions of a tap.
+type ears struct {
+	mu   sync.Mutex
+	each [3]tone.Detector
+}
+
+func (e *ears) WriteTap(d tap.Direction, frame codec.Frame) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.each[d].Write(frame)
+}
+
+// Somebody listens to both parties while the call is recorded, until the call ends.
+func TestCallsAreListenedTo(t *testing.T) {
+	inLab(t, Options{File: recorded()}, func(t *testing.T, lab *Lab) {
+		a, b := lab.Phone("101"), lab.Phone("102")
+		near, far := a.Connect("102", b)
+		e := &ears{}
+		over, stop, err := lab.Server.Recordings().Listen(t.Context(), lab.Server.Calls().Records()[0].ID, 16000, halved{e})
+		lab.must(err)
+		defer stop()
+		lab.Pass(3 * time.Second)
+		lab.Hears(near, b.Hz)
+		lab.Hears(far, a.Hz)
+		near.Hangup()
+		lab.Ended(near)
+		lab.Pass(time.Second)
+		select {
+		case <-over:
+		default:
+			t.Error("listening goes on after the call")
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if said, heard := &e.each[tap.Said], &e.each[tap.Heard]; !said.Heard(a.Hz) || said.Heard(b.Hz) || !heard.Heard(b.Hz) || heard.Heard(a.Hz) {
+			t.Errorf("the caller says %v, the other one %v; want %v and %v", said.Hz(), heard.Hz(), a.Hz, b.Hz)
+		}
+	})
+}
+
+// halved takes every other sample, for detectors at 8 kHz.
+type halved struct{ to *ears }
+
+func (h halved) WriteTap(d tap.Direction, frame codec.Frame) {
+	half := make(codec.Frame, len(frame)/2)
+	for i := range half {
+		half[i] = frame[2*i]
+	}
+	h.to.WriteTap(d, half)
 }
