@@ -86,7 +86,7 @@ func Run(ctx context.Context, o Options) (err error) {
 
 const guide = `
 Built-in phones call each other now. Join them with a softphone on this machine:
-  server %s   user %s   password %s   then call 101, or *43 to hear yourself
+  server %s   user %s   password %s   then call 101, *43 to hear yourself, *9664 for music, or the rooms 801 (open) and 800 (PIN 2468)
 107 is behind an edge: dialtone next-hop list shows the set of servers (here one) that the edge sends its requests to.
 Look around from a second terminal: dialtone calls -w --data %s
 Ctrl-C ends the demonstration and removes its data.
@@ -122,10 +122,10 @@ type person struct {
 var people = [...]person{
 	{number: "101", hz: 440, calls: []string{"102", "103", "999", "102"}, ring: time.Second},
 	{number: "102", hz: 600, ring: 1500 * time.Millisecond},
-	{number: "103", hz: 500, calls: []string{"104", "*43", "105"}, ring: time.Second},
+	{number: "103", hz: 500, calls: []string{"104", "*43", "105", "801", "*9664"}, ring: time.Second},
 	{number: "104", hz: 700, ring: 2 * time.Second},
 	{number: "105", hz: 800, ring: time.Second},
-	{number: "106", hz: 900, calls: []string{"105", "104", "107"}, ring: time.Second},
+	{number: "106", hz: 900, calls: []string{"105", "104", "107", "801"}, ring: time.Second},
 	{number: "107", hz: 1000, calls: []string{"102", "104"}, ring: time.Second, edge: true},
 }
 

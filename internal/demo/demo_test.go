@@ -45,7 +45,7 @@ func TestDemo(t *testing.T) {
 	want := []<-chan struct{}{
 		out.shows(`sip=127\.0\.0\.1:\d+\nurl=http://127\.0\.0\.1:\d+\nuser=admin\npassword=\S+\n`),
 		out.shows(`registered 106`), out.shows(`101  -> 102  answered`), out.shows(`101  -> 102  ended: normal`),
-		out.shows(`-> \*43  answered`), out.shows(`101  -> 999  ended: unknown number`),
+		out.shows(`-> \*43  answered`), out.shows(`-> \*9664 answered`), out.shows(`-> 801  answered`), out.shows(`101  -> 999  ended: unknown number`),
 		out.shows(`registered 107`), out.shows(`107  -> 102  answered`), out.shows(`106  -> 107  answered`),
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -33,6 +33,9 @@ lines:
   - {number: "106", name: Reception, site: tehran, devices: [{username: "106", password: "SECRET"}]}
   - {number: "107", name: Branch, devices: [{username: "107", password: "SECRET"}]}
   - {number: "200", name: Visitor, devices: [{username: "200", password: "SECRET"}]}
+rooms:
+  - {number: "800", name: board, pin: "2468"}
+  - {number: "801", name: hall}
 numbers:
   - {number: "+982188776655", to: "line:106", language: fa}
 next_hops:
