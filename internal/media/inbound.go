@@ -46,22 +46,39 @@ func (p *port) classify(b []byte, raw bool) class {
 
 // inbound is what is kept of the RTP that a party sends on a stream. The lock of the port that carries the stream guards it.
 type inbound struct {
-	receiver rtp.Receiver
-	prior    rtp.Totals // of a process before this one
-	burst    rtp.BurstGap
+	tally    tally
 	newest   uint16 // sequence number that burst was told of
 	stamp    uint32 // timestamp of the packet with that number
 	step     uint32 // between the timestamps of packets in sequence; what burst takes for a packet's length
 	counting bool   // newest is set
 	speech   uint8  // payload type that the receiver's clock rate is that of
 	known    bool   // speech is set
+	receiver rtp.Receiver
+	burst    rtp.BurstGap
 	decoder  rtp.EventDecoder
+	prior    rtp.Totals // of a process before this one
 
 	reported     bool // the party has sent a sender report
 	lastReport   uint32
 	lastReportAt int64
 
 	reference *rtp.Reference // the party's last reference time (RFC 3611 §4.4); nil when it has told none
+}
+
+// tally counts what passes. Who changes it has a lock anyway, so it needs none of its own and no atomics.
+type tally struct{ packets, bytes uint64 }
+
+func (t *tally) add(packets, bytes int) {
+	t.packets += uint64(packets)
+	t.bytes += uint64(bytes)
+}
+
+// arrived counts what the party has sent.
+func (st *Stream) arrived() tally {
+	p := st.carrier().rtp
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return st.in.tally
 }
 
 // admitted is an RTP packet whose source and authenticity are checked; without a stream it is refused.

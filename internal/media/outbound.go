@@ -15,6 +15,7 @@ import (
 // every receiver start anew, and many telephones do not).
 type outbound struct {
 	mu    sync.Mutex
+	tally tally // what went to the party
 	begun bool
 	ssrc  uint32 // that the party sees
 
@@ -46,10 +47,38 @@ func (o *outbound) relay(ps []network.Packet, now int64, rate func() uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for i := range ps {
-		if b := ps[i].Data; len(b) >= rtp.HeaderSize {
+		b := ps[i].Data
+		o.tally.add(1, len(b))
+		if len(b) >= rtp.HeaderSize {
 			o.take(b, now, rate)
 		}
 	}
+}
+
+// pass counts packets that are no part of the run.
+func (o *outbound) pass(ps []network.Packet) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range ps {
+		o.tally.add(1, len(ps[i].Data))
+	}
+}
+
+// refused takes packets back that did not go out.
+func (o *outbound) refused(ps []network.Packet) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range ps {
+		o.tally.packets--
+		o.tally.bytes -= min(o.tally.bytes, uint64(len(ps[i].Data))) // it may be longer by now: encryption appends to it
+	}
+}
+
+// departed counts what went to the party.
+func (o *outbound) departed() tally {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tally
 }
 
 func (o *outbound) take(b []byte, now int64, rate func() uint32) {
@@ -77,6 +106,7 @@ func (o *outbound) take(b []byte, now int64, rate func() uint32) {
 func (o *outbound) originate(b []byte, now int64, rate uint32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.tally.add(1, len(b))
 	seq, stamp, ssrc := binary.BigEndian.Uint16(b[2:]), binary.BigEndian.Uint32(b[4:]), binary.BigEndian.Uint32(b[8:])
 	if !o.begun {
 		o.begun, o.ssrc, o.lastSeq, o.lastStamp, o.lastAt = true, ssrc, seq, stamp, now

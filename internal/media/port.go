@@ -29,8 +29,9 @@ type port struct {
 	encrypted atomic.Bool               // agreed: without a cipher nothing passes
 	control   bool                      // the RTCP port of the pair
 	last      atomic.Int64              // engine time of the last accepted packet
+	mu        sync.Mutex
 
-	mu          sync.Mutex
+	foreign     atomic.Uint64 // dropped: not from the party
 	latch       latch
 	checks      *ice.Agent      // nil: the party does not speak ICE
 	checked     string          // its user fragment
@@ -38,11 +39,43 @@ type port struct {
 	early       *network.Packet // how the party has begun a handshake that is offered; nil when none is
 	unproven    int64           // engine time at which packets began to go to a host that had not been heard; 0 never
 
-	foreign     atomic.Uint64 // dropped: not from the party
 	malformed   atomic.Uint64 // dropped: no packet of what was agreed
 	consented   atomic.Bool   // the party has proved where it is, and does so again and again
 	abandoned   atomic.Uint32 // times that the party's consent to be sent packets has run out
 	unauthentic atomic.Uint64 // dropped: encrypted with another key, altered, or replayed
+}
+
+// Touch implements network.Toucher: it follows the way of a packet to the far port. One word of a line is enough, and one that
+// may be read without the lock.
+func (p *port) Touch() uint64 {
+	if p.control {
+		return 0
+	}
+	st := p.stream
+	n := uint64(p.last.Load()) + p.foreign.Load() + st.unsent.Load()
+	c := st.chain.Load()
+	if c == nil {
+		return n
+	}
+	b, ok := c.out.(*bridge)
+	if !ok {
+		return n
+	}
+	if b.talks.Load() {
+		n++
+	}
+	far := b.to
+	n += far.unsent.Load()
+	if base := far.base.Load(); base != nil {
+		far = base
+	}
+	if far.rtp.target.Load() != nil {
+		n++
+	}
+	if t, ok := far.rtp.writer.(network.Toucher); ok {
+		n += t.Touch()
+	}
+	return n
 }
 
 // HandlePackets implements network.PacketHandler.
@@ -101,11 +134,14 @@ func (p *port) media(run []network.Packet, now int64) {
 			run[kept], run[i] = run[i], run[kept]
 			kept++
 		}
+		if st != nil {
+			st.in.tally.add(kept-first, bytes)
+		}
 		p.mu.Unlock()
 		for _, d := range digits.list[:digits.n] {
 			p.stream.session.pressed(d)
 		}
-		p.forward(st, run[first:kept], bytes, now)
+		p.forward(st, run[first:kept], now)
 	}
 }
 
@@ -121,18 +157,17 @@ func (p *port) bytes(run []network.Packet, now int64) {
 		run[kept], run[i] = run[i], run[kept]
 		kept++
 	}
+	p.stream.in.tally.add(kept, bytes)
 	p.mu.Unlock()
-	p.forward(p.stream, run[:kept], bytes, now)
+	p.forward(p.stream, run[:kept], now)
 }
 
-// forward counts what was accepted and lets it go down the chain.
-func (p *port) forward(st *Stream, kept []network.Packet, bytes int, now int64) {
+// forward lets what was accepted go down the chain.
+func (p *port) forward(st *Stream, kept []network.Packet, now int64) {
 	if len(kept) == 0 {
 		return
 	}
 	p.last.Store(now)
-	st.packetsIn.Add(uint64(len(kept)))
-	st.bytesIn.Add(uint64(bytes))
 	if ear := st.ears.Load(); ear != nil {
 		ear.hear(kept)
 	}

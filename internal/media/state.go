@@ -92,9 +92,9 @@ func (st *Stream) state() StreamState {
 		Base:  st.carrier().index,
 		Keys:  st.keys,
 		Out:   st.out.state(st.session.engine.wall),
-		Counts: [6]uint64{st.packetsIn.Load(), st.packetsOut.Load(), st.bytesIn.Load(), st.bytesOut.Load(),
-			st.controlIn.Load(), st.controlOut.Load()},
 	}
+	in, out := st.arrived(), st.out.departed()
+	x.Counts = [6]uint64{in.packets, out.packets, in.bytes, out.bytes, st.controlIn.Load(), st.controlOut.Load()}
 	if list := st.received.Load(); list != nil {
 		x.Received = *list
 	}
@@ -163,10 +163,8 @@ func (s *Session) restore(x StreamState) error {
 	st.keys = x.Keys
 	st.out.restore(x.Out, s.engine.now())
 	st.in.prior = x.Totals
-	st.packetsIn.Store(x.Counts[0])
-	st.packetsOut.Store(x.Counts[1])
-	st.bytesIn.Store(x.Counts[2])
-	st.bytesOut.Store(x.Counts[3])
+	st.in.tally = tally{x.Counts[0], x.Counts[2]}
+	st.out.tally = tally{x.Counts[1], x.Counts[3]}
 	st.controlIn.Store(x.Counts[4])
 	st.controlOut.Store(x.Counts[5])
 	st.restoreVoice(x.Voice)

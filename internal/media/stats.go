@@ -53,21 +53,20 @@ func (s *Session) Stats() []StreamStats {
 
 func (st *Stream) stats() StreamStats {
 	x := StreamStats{
-		Kind:       st.Kind(),
-		Local:      st.local(),
-		PacketsIn:  st.packetsIn.Load(),
-		PacketsOut: st.packetsOut.Load(),
-		BytesIn:    st.bytesIn.Load(),
-		BytesOut:   st.bytesOut.Load(),
-		Foreign:    st.rtp.foreign.Load() + st.control.foreign.Load(),
+		Kind:    st.Kind(),
+		Local:   st.local(),
+		Foreign: st.rtp.foreign.Load() + st.control.foreign.Load(),
 
 		Unauthentic: st.rtp.unauthentic.Load() + st.control.unauthentic.Load(),
 	}
 	if to := st.carrier().rtp.target.Load(); to != nil {
 		x.Remote = *to
 	}
+	out := st.out.departed()
+	x.PacketsOut, x.BytesOut = out.packets, out.bytes
 	port := st.carrier().rtp
 	port.mu.Lock()
+	x.PacketsIn, x.BytesIn = st.in.tally.packets, st.in.tally.bytes
 	in := st.in.totals()
 	jitter, speech, known := st.in.receiver.Jitter(), st.in.speech, st.in.known
 	burst := st.in.burst
@@ -156,10 +155,11 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 func (s *Session) counters() Counters {
 	var c Counters
 	for _, st := range s.Streams() {
-		c.PacketsIn += st.packetsIn.Load()
-		c.PacketsOut += st.packetsOut.Load()
-		c.BytesIn += st.bytesIn.Load()
-		c.BytesOut += st.bytesOut.Load()
+		in, out := st.arrived(), st.out.departed()
+		c.PacketsIn += in.packets
+		c.BytesIn += in.bytes
+		c.PacketsOut += out.packets
+		c.BytesOut += out.bytes
 		c.ControlIn += st.controlIn.Load()
 		c.ControlOut += st.controlOut.Load()
 		c.Unsent += st.unsent.Load()

@@ -26,11 +26,10 @@ type Stream struct {
 	riders  atomic.Pointer[[]*Stream]
 	talker  atomic.Pointer[talker] // what we say ourselves
 	ears    keyEars
+	unsent  atomic.Uint64
 
-	packetsIn, packetsOut atomic.Uint64
-	bytesIn, bytesOut     atomic.Uint64
-	in                    inbound // guarded by the lock of the RTP port that carries the stream
-	out                   outbound
+	in  inbound // guarded by the lock of the RTP port that carries the stream
+	out outbound
 
 	connecting    sync.Mutex // held while the chain is swapped
 	index         int
@@ -51,7 +50,6 @@ type Stream struct {
 	reports       atomic.Pointer[sdp.ExtendedReports] // what the party takes beside RTCP's own; nil: nothing
 
 	controlIn, controlOut atomic.Uint64
-	unsent                atomic.Uint64
 }
 
 // carrier is the stream whose ports carry this one: mostly itself.
@@ -226,42 +224,43 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 // relay passes packets of the other party on to this one. It may change them in place. now is the engine time at which they
 // came.
 func (st *Stream) relay(ps []network.Packet, now int64) {
-	if st.isVoice() {
-		st.out.relay(ps, now, st.outRate)
+	if !st.isVoice() {
+		st.send(ps)
+		return
 	}
-	st.send(ps)
+	st.out.relay(ps, now, st.outRate)
+	st.transmit(ps)
 }
 
 // originate sends a packet of our own to the party. rate is the clock rate of its payload.
 func (st *Stream) originate(ps []network.Packet, rate uint32) {
-	if st.isVoice() {
-		now := st.session.engine.now()
-		for i := range ps {
-			st.out.originate(ps[i].Data, now, rate)
-		}
+	if !st.isVoice() {
+		st.send(ps)
+		return
 	}
-	st.send(ps)
+	now := st.session.engine.now()
+	for i := range ps {
+		st.out.originate(ps[i].Data, now, rate)
+	}
+	st.transmit(ps)
 }
 
 // isVoice reports whether the stream is one run of RTP whatever its sources are. Of video, a receiver learns a new source from
 // its first key frame.
 func (st *Stream) isVoice() bool { return st.isRTP.Load() && st.isAudio.Load() }
 
-// send puts packets on the wire. It may change them in place.
+// send puts packets on the wire that keep their numbers. It may change them in place.
 func (st *Stream) send(ps []network.Packet) {
-	bytes := 0
-	for i := range ps {
-		bytes += len(ps[i].Data)
-	}
-	n := st.carrier().rtp.write(ps, false)
-	if n < len(ps) {
+	st.out.pass(ps)
+	st.transmit(ps)
+}
+
+// transmit puts packets on the wire that are counted already. It may change them in place.
+func (st *Stream) transmit(ps []network.Packet) {
+	if n := st.carrier().rtp.write(ps, false); n < len(ps) {
 		st.unsent.Add(uint64(len(ps) - n))
-		if n == 0 {
-			return
-		}
+		st.out.refused(ps[n:])
 	}
-	st.packetsOut.Add(uint64(n))
-	st.bytesOut.Add(uint64(bytes))
 }
 
 // sendControl passes RTCP packets on to the party. It may change them in place.

@@ -112,7 +112,7 @@ func (st *Stream) judge(now time.Time) {
 		return
 	}
 	w.blocks = blocks
-	sent := st.packetsOut.Load()
+	sent := st.out.departed().packets
 	if lostOut >= w.lostOut && sent > w.sentOut {
 		loss := percent(lostOut-w.lostOut, sent-w.sentOut)
 		mos := score(payload, loss, milliseconds(rtt), float64(jitterOut)*1000/float64(payload.ClockRate), view.burstRatio())

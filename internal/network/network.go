@@ -88,6 +88,15 @@ type PacketHandler interface {
 	HandlePackets(w PacketWriter, ps []Packet)
 }
 
+// Toucher is a PacketHandler, or a PacketWriter, with memory of its own for each socket. Of thousands of sockets none is in
+// the processor's cache when its packet comes. So a worker that finds several of them ready touches them all before it serves
+// the first: the processor then waits for their memory once, and not for one after the other.
+type Toucher interface {
+	// Touch reads a word of each cache line that a packet is going to need, and returns something made of them. It runs
+	// beside everything else: what it reads is atomic, or never changes.
+	Touch() uint64
+}
+
 // Poller serves many datagram sockets on few threads.
 type Poller interface {
 	// Open binds addr and calls h for what arrives. Port 0 takes any free port. Datagrams longer than an Ethernet jumbo

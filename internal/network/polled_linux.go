@@ -79,6 +79,9 @@ func (w *pollWorker) open(addr netip.AddrPort, h PacketHandler, shared bool) (*p
 	return s, nil
 }
 
+// Touch implements Toucher.
+func (s *polledSocket) Touch() uint64 { return uint64(s.users.Load()) }
+
 // bind makes the descriptor. It does not go through package net: a call opens four of these while it is being set up,
 // and the runtime's poller need not know them.
 func (s *polledSocket) bind(addr netip.AddrPort) error {
