@@ -68,7 +68,8 @@ type Registration struct {
 
 // RTP is the [rtp] section.
 type RTP struct {
-	Ports PortRange `toml:"ports"`
+	Ports  PortRange      `toml:"ports"`
+	Shared netip.AddrPort `toml:"shared"` // of streams that share a port, an even one; RTCP has the next. The zero value is off
 }
 
 // HTTP is the [http] section.

@@ -61,6 +61,7 @@ resume = true
 
 [rtp]
 ports = "20000-20001"
+shared = "0.0.0.0:9998"
 
 [recording]
 keep = "30d"
@@ -127,7 +128,7 @@ listen = ["0.0.0.0:1720"]
 			Domains:        []string{"pbx.example.ir", "10.0.0.1"},
 			Resume:         true,
 		},
-		RTP:       RTP{Ports: PortRange{20000, 20001}},
+		RTP:       RTP{Ports: PortRange{20000, 20001}, Shared: addr("0.0.0.0:9998")},
 		Recording: Recording{Keep: Age{30 * 24 * time.Hour}, Format: Opus, Dir: "/srv/recordings", Beep: Age{15 * time.Second}},
 		Music:     Music{Dir: "/srv/music"},
 		HTTP: HTTP{Listen: []HTTPListener{
@@ -149,7 +150,7 @@ listen = ["0.0.0.0:1720"]
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 
-	unsupported := map[string]int{"database": 3, "cluster": 4, "h323.listen": 62, "http.listen": 35}
+	unsupported := map[string]int{"database": 3, "cluster": 4, "h323.listen": 63, "http.listen": 36}
 	for _, e := range c.Unsupported() {
 		if unsupported[e.Key] != e.Line {
 			t.Errorf("%v: want line %d", e, unsupported[e.Key])
@@ -198,6 +199,11 @@ func TestMistakes(t *testing.T) {
 		{"http twice", "[http]\nlisten = [\"http://127.0.0.1\", \"https://127.0.0.1:80\"]", "127.0.0.1:80 is taken twice"},
 		{"ports", "[rtp]\nports = \"10000\"", `f.toml:2: rtp.ports: "10000" is not a range`},
 		{"ports without a pair", "[rtp]\nports = \"10001-10002\"", "holds no pair"},
+		{"shared port without a host", "[rtp]\nshared = \"9998\"", "f.toml:2: rtp.shared: "},
+		{"odd shared port", "[rtp]\nshared = \"0.0.0.0:9999\"", "f.toml:2: rtp.shared: 0.0.0.0:9999 has no even port"},
+		{"shared port among the others", "[rtp]\nshared = \"0.0.0.0:10000\"", "rtp.shared: 10000 and rtp.ports, 10000-19999, overlap"},
+		{"shared port of SIP", "[sip]\nlisten = [\"udp://0.0.0.0:5061\"]\n[rtp]\nshared = \"0.0.0.0:5060\"", "rtp.shared: udp://0.0.0.0:5061 listens on port 5061"},
+		{"shared port on loopback", "[rtp]\nshared = \"127.0.0.1:9998\"", "is no address that parties reach"},
 		{"port zero", "[rtp]\nports = \"0-10\"", "0 is not a port"},
 		{"certificate alone", "[tls]\ncertificate = \"c.pem\"", "f.toml:1: tls: certificate and key belong together"},
 		{"guard", "[guard]\nrequests_per_second = 0", "f.toml:2: guard.requests_per_second: 0 is less than 1"},

@@ -239,9 +239,39 @@ func (c *Config) check() Errors {
 	}
 	c.Recording.check(fault)
 	c.Guard.check(fault)
+	c.checkShared(fault)
 	c.TURN.check(c.RTP.Ports, fault)
 	slices.SortStableFunc(es, func(a, b Error) int { return a.Line - b.Line })
 	return es
+}
+
+// checkShared holds the port that media share to what can be.
+func (c *Config) checkShared(fault func(key, format string, args ...any)) {
+	shared := c.RTP.Shared
+	if shared == (netip.AddrPort{}) {
+		return
+	}
+	pair := PortRange{First: shared.Port(), Last: shared.Port() + 1}
+	switch {
+	case pair.First == 0 || pair.First%2 != 0: // RFC 3550 §11
+		fault("rtp.shared", "%s has no even port", shared)
+	case shared.Addr().IsLoopback() || shared.Addr().IsMulticast() || shared.Addr().Zone() != "":
+		fault("rtp.shared", "%s is no address that parties reach", shared)
+	case c.RTP.Ports.First <= pair.Last && pair.First <= c.RTP.Ports.Last:
+		fault("rtp.shared", "%d and rtp.ports, %s, overlap", pair.First, c.RTP.Ports)
+	case len(c.TURN.Listen) > 0 && c.TURN.Ports.First <= pair.Last && pair.First <= c.TURN.Ports.Last:
+		fault("rtp.shared", "%d and turn.ports, %s, overlap", pair.First, c.TURN.Ports)
+	}
+	for _, l := range c.SIP.Listen {
+		if l.Transport == "udp" && pair.holds(l.Addr.Port()) {
+			fault("rtp.shared", "%s listens on port %d", l, l.Addr.Port())
+		}
+	}
+	for _, l := range c.TURN.Listen {
+		if l.Transport == "udp" && pair.holds(l.Addr.Port()) {
+			fault("rtp.shared", "%s listens on port %d", l, l.Addr.Port())
+		}
+	}
 }
 
 // collides tells whether two listeners want the same socket.

@@ -50,7 +50,7 @@ func (p *port) allow(to netip.AddrPort) *allowance {
 	switch {
 	case p.checks != nil, !to.IsValid(), p.latch.policy == Pin:
 		return nil // it consents, or is somebody whom the administrator has named
-	case st.session.engine.ports.covers(to.Port()) && st.session.engine.owns(host):
+	case st.session.engine.covers(to.Port()) && st.session.engine.owns(host):
 		return p.renewed(to, 0) // a call that comes back to us, or packets in circles
 	case host == p.latch.signalled, to == p.latch.source:
 		return nil
@@ -69,6 +69,11 @@ func (p *port) renewed(to netip.AddrPort, until int64) *allowance {
 		return old
 	}
 	return &allowance{until: until}
+}
+
+// covers reports whether a port is one of those of media.
+func (e *Engine) covers(port uint16) bool {
+	return e.ports.covers(port) || e.shared != nil && port&^1 == e.shared.rtp.LocalAddr().Port()
 }
 
 // owns reports whether an address is one of this machine.

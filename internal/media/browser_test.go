@@ -175,7 +175,7 @@ func (b *browser) speak(pt uint8, ssrc uint32, first uint16, n int) {
 // A browser calls a telephone: what it is answered, whom we believe, and that both streams of its bundle come out on the
 // telephone's two ports, and back.
 func TestBrowserCallsTelephone(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		b := l.browser(alice)
 		p, v := l.phone(bob, 5000), (*phone)(nil)
 		v = l.phoneOn(p.host, 5002)
@@ -271,7 +271,7 @@ func TestBrowserCallsTelephone(t *testing.T) {
 
 // A certificate that the signalling has not named ends the call.
 func TestWrongFingerprintIsAFault(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		b := l.browser(alice)
 		var mu sync.Mutex
 		var fault error
@@ -333,7 +333,7 @@ func TestHandshakeBeforeTheAnswer(t *testing.T) {
 
 // ICE restarts with new credentials, and the old address goes on until the new one is nominated.
 func TestICERestart(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		b := l.browser(alice)
 		x := l.session(SessionConfig{Peer: alice})
 		said := parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8\nm=video 0 RTP/AVP 96\n")
@@ -374,7 +374,7 @@ func TestICERestart(t *testing.T) {
 // Who sees a party anew asks it for a whole picture; requests pass by RTCP, or are told to the leg where the other party
 // takes none.
 func TestPicturesAreAskedFor(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		video := func(p *phone, feedback string) *sdp.Description {
 			return parse(t, "v=0\no=phone 77 1 IN IP4 "+p.host.Addr().String()+"\ns=-\nc=IN IP4 "+p.host.Addr().String()+
 				"\nt=0 0\nm=video "+p.number()+" RTP/AVP 96\na=rtpmap:96 VP8/90000\n"+feedback)

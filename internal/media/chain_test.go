@@ -32,7 +32,7 @@ func (c *counter) WriteControl(ps []network.Packet) { c.control += len(ps) }
 
 // A chain is swapped while packets flow: none is lost or goes both ways.
 func TestChainIsSwappedWhileItRuns(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe("rtcp-mux"), b.describe())
 		st := x.s.Streams()[0]
@@ -70,7 +70,7 @@ func TestChainIsSwappedWhileItRuns(t *testing.T) {
 
 // A session that is bridged with a third one leaves the first.
 func TestBridgeMovesOn(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		c := l.phone(mallory, 6000)

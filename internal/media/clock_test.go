@@ -11,7 +11,7 @@ import (
 
 // Players are spread over the slots of a frame, each ticks every 20 ms, and the clock sleeps when the last has ended.
 func TestPlayersAreSpread(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		const n = 40
 		var phones []*phone
 		var playing []*Playing
@@ -53,7 +53,7 @@ func TestPlayersAreSpread(t *testing.T) {
 // A machine that stood still makes up for 60 ms and lets the rest go: the timestamps show the pause, the sequence
 // numbers do not.
 func TestClockCatchesUpWithoutABurst(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		n := 0

@@ -21,7 +21,7 @@ func TestEveryPairOfCodecsConnects(t *testing.T) {
 	for _, a := range names {
 		for _, b := range names {
 			t.Run(a+" calls "+b, func(t *testing.T) {
-				inLab(t, func(t *testing.T, l *lab) {
+				inBothLabs(t, func(t *testing.T, l *lab) {
 					x := l.endpoint(alice, Terms{}, Terms{}, a)
 					y := l.endpoint(bob, Terms{}, Terms{}, b)
 					if err := l.meet(x, y); err != nil {
@@ -52,7 +52,7 @@ func TestEveryPairOfCodecsConnects(t *testing.T) {
 
 // A conversion that starts and ends with the party's choice of codec goes on in one run of numbers.
 func TestOneRunOfNumbersWhoeverIsHeard(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 7, 100, 20)
@@ -111,7 +111,7 @@ func TestOneRunOfNumbersWhoeverIsHeard(t *testing.T) {
 
 // Keys reach a party that takes no events as tones, and pressed keys are never doubled.
 func TestKeysAreConverted(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		x := l.endpoint(alice, Terms{}, Terms{}, "PCMU")
 		y := l.endpoint(bob, Terms{Digits: DigitTones}, Terms{}, "PCMU")
 		if err := l.meet(x, y); err != nil {
@@ -219,7 +219,7 @@ func TestKeysAtAnotherClock(t *testing.T) {
 // Keys that a party presses as tones are heard once each, here and by the other party, whom they reach in the voice.
 func TestTonesAreHeardOnce(t *testing.T) {
 	const keys = "1590*#"
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		x := l.endpoint(alice, Terms{Digits: DigitTones}, Terms{}, "PCMA")
 		y := l.endpoint(bob, Terms{}, Terms{}, "PCMA")
 		if err := l.meet(x, y); err != nil {
@@ -251,7 +251,7 @@ func TestTonesAreHeardOnce(t *testing.T) {
 
 // RFC 3264 §8.3.3, T.38 Annex D: a voice stream becomes a fax stream by a re-INVITE, and its packets pass as they are.
 func TestFaxTakesTheVoicesPlace(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 1, 1, 3)

@@ -20,6 +20,9 @@ type Config struct {
 	Network network.Network
 	Workers int       // polling workers; 0 means one per processor that Go may use
 	Ports   PortRange // where RTP and RTCP ports come from
+	// Shared is the address of a port that all streams share whose packets can be told apart there, and even; RTCP of parties
+	// that send it elsewhere has the port above. The zero value gives every stream ports of its own.
+	Shared netip.AddrPort
 	// Advertise is the address told to a party whose signalling or media is at peer, where that is not the local
 	// address from which peer is reached: the public address in front of a NAT. It returns the zero Addr to say
 	// "the local one". May be nil.
@@ -33,6 +36,7 @@ type Engine struct {
 	network    network.Network
 	poller     network.Poller
 	ports      *allocator
+	shared     *sharedPair // nil: there is none
 	advertise  func(peer netip.Addr) netip.Addr
 	epoch      time.Time
 	clock      *clock
@@ -93,6 +97,12 @@ func New(c Config) (*Engine, error) {
 		occupied:   make(chan struct{}, 1),
 		quit:       make(chan struct{}),
 		attended:   make(chan struct{}),
+	}
+	if c.Shared.IsValid() {
+		if e.shared, err = e.openShared(c.Shared); err != nil {
+			poller.Close()
+			return nil, err
+		}
 	}
 	e.clock = newClock(e.epoch)
 	go e.clock.run()
@@ -209,6 +219,9 @@ func (e *Engine) Counters() Counters {
 		s.addLive(&total)
 	}
 	total.Handshakes, total.HandshakesFailed = e.shaken.Load(), e.unshaken.Load()
+	if e.shared != nil {
+		total.Foreign += e.shared.rtp.foreign.Load() + e.shared.control.foreign.Load()
+	}
 	total.Sessions = len(open)
 	total.PortsUsed, total.PortsTotal = e.ports.counts()
 	return total

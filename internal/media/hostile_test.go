@@ -32,7 +32,7 @@ func TestUnreachableAddressesGetNothing(t *testing.T) {
 			t.Errorf("%s signalled from %s: reachable %v", c.named, c.signalled, got)
 		}
 	}
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, describeAt(t, at("127.0.0.1:10020"), 1), b.describe())
 		stray := 0
@@ -81,7 +81,7 @@ func TestManyStreams(t *testing.T) {
 
 // An audio stream that a re-INVITE turns into fax in the same m-line, and back.
 func TestStreamChangesItsKind(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 1, 1, 5)
@@ -117,7 +117,7 @@ func TestStreamChangesItsKind(t *testing.T) {
 
 // Garbage ends nothing: the call goes on, and each packet is counted.
 func TestGarbageIsCounted(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, _ := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 1, 1, 2)

@@ -31,15 +31,30 @@ type lab struct {
 	net  *network.Memory
 	host *network.Host
 	e    *Engine
+
+	config Config // of e
 }
 
 // inLab runs a test on a network of its own.
 func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 	t.Helper()
+	inLabWith(t, netip.AddrPort{}, f)
+}
+
+// inBothLabs runs a test with ports of its own for every stream, and with one that all share.
+func inBothLabs(t *testing.T, f func(t *testing.T, l *lab)) {
+	t.Helper()
+	t.Run("own ports", func(t *testing.T) { inLab(t, f) })
+	t.Run("shared port", func(t *testing.T) { inLabWith(t, netip.AddrPortFrom(netip.IPv6Unspecified(), 9998), f) })
+}
+
+func inLabWith(t *testing.T, shared netip.AddrPort, f func(t *testing.T, l *lab)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		m := network.NewMemory(network.MemoryConfig{Test: t})
 		l := &lab{t: t, net: m, host: m.Host(exchange4, exchange6)}
-		e, err := New(Config{Network: l.host, Workers: 1, Ports: PortRange{10000, 10099}})
+		l.config = Config{Network: l.host, Workers: 1, Ports: PortRange{10000, 10099}, Shared: shared}
+		e, err := New(l.config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,6 +66,14 @@ func inLab(t *testing.T, f func(t *testing.T, l *lab)) {
 		})
 		f(t, l)
 	})
+}
+
+// pairs is how many pairs of ports are in use for that many streams.
+func (l *lab) pairs(streams int) int {
+	if l.config.Shared.IsValid() {
+		return 0
+	}
+	return streams
 }
 
 // wait lets virtual time pass, and all that is to happen in it happen.

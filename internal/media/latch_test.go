@@ -152,7 +152,7 @@ func TestLatch(t *testing.T) {
 func (p *phone) spray(stop chan struct{}, done chan struct{}) {
 	defer close(done)
 	for seq := uint16(0); ; seq++ {
-		for port := uint16(10000); port < 10100; port++ {
+		for port := uint16(9998); port < 10100; port++ {
 			if p.rtp.WriteTo(packet(0xbad, seq), netip.AddrPortFrom(exchange4, port)) != nil {
 				return
 			}
@@ -168,7 +168,7 @@ func (p *phone) spray(stop chan struct{}, done chan struct{}) {
 // "RTP bleed": a third host that sprays the port range before, during and after the set-up neither hears anything nor is
 // heard, also across a re-INVITE.
 func TestSprayFromAThirdHost(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		m := l.phone(mallory, 666)
 		leaked := 0
 		l.net.Tap(func(f network.Frame) {
@@ -220,7 +220,7 @@ func TestSprayFromAThirdHost(t *testing.T) {
 
 // A phone behind a NAT that names its private address is reached where its packets come from.
 func TestPhoneBehindNAT(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		public := netip.MustParseAddr("203.0.113.7")
 		nat := l.net.NAT(network.NATConfig{Public: public, Filtering: network.AddressAndPortDependent, Timeout: 30 * time.Second})
 		a := l.phoneOn(nat.Host(netip.MustParseAddr("10.0.0.5")), 4000)

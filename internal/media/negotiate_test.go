@@ -57,7 +57,7 @@ func TestDescriptions(t *testing.T) {
 			"c=IN IP6 2001:db8::10\nt=0 0\nm=audio %0 RTP/AVP 0\n", "c=IN IP6 2001:db8::2\nt=0 0\nm=audio 6000 RTP/AVP 0\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inLab(t, func(t *testing.T, l *lab) {
+			inBothLabs(t, func(t *testing.T, l *lab) {
 				l.net.Host(alice)
 				s := l.session(SessionConfig{Peer: alice})
 				head := "v=0\no=them 5 9 IN IP4 10.0.0.1\ns=call\n"
@@ -94,7 +94,7 @@ func TestDescriptions(t *testing.T) {
 // RFC 3264 §8: the version grows by one when the description differs from the last one, and stays when not, whatever the
 // other party does with its own.
 func TestDescriptionVersions(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		l.net.Host(alice)
 		s := l.session(SessionConfig{Peer: alice})
 		version := uint64(0)
@@ -191,7 +191,7 @@ func TestAllocator(t *testing.T) {
 }
 
 func TestAdvertise(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		l.net.Host(alice)
 		l.e.advertise = func(peer netip.Addr) netip.Addr {
 			if peer == alice {

@@ -189,7 +189,7 @@ func TestEncryptionOfEachLeg(t *testing.T) {
 	for _, a := range forms {
 		for _, b := range forms {
 			t.Run(a.name+" calls "+b.name, func(t *testing.T) {
-				inLab(t, func(t *testing.T, l *lab) {
+				inBothLabs(t, func(t *testing.T, l *lab) {
 					x := l.endpoint(alice, a.terms, a.ours, "PCMA")
 					y := l.endpoint(bob, b.terms, b.ours, "PCMA")
 					seen := spy(l)
@@ -257,7 +257,7 @@ func TestEncryptionThatCannotBe(t *testing.T) {
 			Terms{Protection: Required, Suites: []string{"AES_CM_128_HMAC_SHA1_80"}}, ErrSuite},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			inLab(t, func(t *testing.T, l *lab) {
+			inBothLabs(t, func(t *testing.T, l *lab) {
 				x := l.endpoint(alice, c.terms, c.ours, "PCMA")
 				y := l.endpoint(bob, Terms{}, Terms{}, "PCMA")
 				if err := l.meet(x, y); err == nil || !strings.Contains(err.Error(), c.want.Error()) {

@@ -3,6 +3,7 @@ package media
 import (
 	"crypto/rand"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,11 @@ type port struct {
 	association *association    // nil: none is agreed
 	early       *network.Packet // how the party has begun a handshake that is offered; nil when none is
 	unproven    int64           // engine time at which packets began to go to a host that had not been heard; 0 never
+
+	shared  *sharedPort      // nil: it has a socket of its own
+	claim   *claim           // on the roll of shared; nil when it is not on it
+	proven  []netip.AddrPort // where checks came from, while it is shared; the latest last
+	earlier string           // our user fragment before the last restart of ICE
 
 	malformed   atomic.Uint64 // dropped: no packet of what was agreed
 	consented   atomic.Bool   // the party has proved where it is, and does so again and again
@@ -80,7 +86,11 @@ func (p *port) Touch() uint64 {
 
 // HandlePackets implements network.PacketHandler.
 func (p *port) HandlePackets(_ network.PacketWriter, ps []network.Packet) {
-	now := p.stream.engine.now()
+	p.handle(ps, p.stream.engine.now())
+}
+
+// handle takes what came in at engine time now.
+func (p *port) handle(ps []network.Packet, now int64) {
 	raw := !p.stream.isRTP.Load()
 	// A batch is nearly always of one kind; it is cut into runs so that the order stays as it was.
 	for len(ps) > 0 {
@@ -186,12 +196,17 @@ func (p *port) judge(s sighting) bool {
 		}
 		return true
 	}
+	fresh := p.latch.fresh
 	switch p.latch.admit(s) {
 	case foreign:
 		p.foreign.Add(1)
 		return false
 	case learnt:
 		p.learnt(s.from)
+	default:
+		if c := p.claim; c != nil && (fresh || s.rtp && (!c.voiced || s.ssrc != c.ssrc && s.at-c.at > int64(time.Second))) {
+			p.enroll()
+		}
 	}
 	return true
 }
@@ -205,6 +220,7 @@ func (p *port) learnt(from netip.AddrPort) {
 
 // retarget publishes where packets for the party go. The caller holds p.mu.
 func (p *port) retarget() {
+	p.enroll()
 	to := p.latch.target()
 	if p.checks != nil {
 		to, _ = p.checks.Selected()
@@ -252,10 +268,20 @@ func (p *port) write(ps []network.Packet, control bool) int {
 	case 0:
 		return 0
 	case 1:
+		if ps[0].Outbox.Serves(p.writer) {
+			ps[0].Outbox.Add(ps[0].Data, *to)
+			return 1
+		}
 		if p.writer.WriteTo(ps[0].Data, *to) != nil {
 			return 0
 		}
 		return 1
+	}
+	if o := ps[0].Outbox; o.Serves(p.writer) {
+		for i := range ps {
+			o.Add(ps[i].Data, *to)
+		}
+		return len(ps)
 	}
 	for i := range ps {
 		ps[i].Addr = *to
@@ -280,9 +306,11 @@ func (p *port) offerICE(theirs credentials) (ours credentials, err error) {
 	}
 	if theirs.Ufrag != "" && theirs.Ufrag != p.checked {
 		if p.checked != "" {
+			before, _ := p.checks.Credentials()
 			if err := p.checks.Restart(rand.Reader); err != nil {
 				return credentials{}, err
 			}
+			p.earlier = before
 		}
 		p.checked = theirs.Ufrag
 		p.checks.Remote(theirs.Ufrag, theirs.Pwd)
@@ -325,6 +353,9 @@ func (p *port) check(run []network.Packet, now int64) {
 			p.retarget()
 		}
 		alive := verdict >= ice.Accepted && p.checks.Verified(run[i].Addr)
+		if alive {
+			p.prove(run[i].Addr)
+		}
 		p.mu.Unlock()
 		if alive {
 			// RFC 7675 §5.1: a party that checks is there, although it says nothing.
@@ -341,6 +372,21 @@ func (p *port) check(run []network.Packet, now int64) {
 			p.begin()
 		}
 	}
+}
+
+// maxProven bounds the addresses of one party that are on a roll.
+const maxProven = 8
+
+// prove enters an address that a check came from in the roll. The caller holds p.mu.
+func (p *port) prove(at netip.AddrPort) {
+	if p.claim == nil || slices.Contains(p.proven, at) {
+		return
+	}
+	if len(p.proven) >= maxProven {
+		p.proven = p.proven[1:]
+	}
+	p.proven = append(slices.Clip(p.proven), at)
+	p.enroll()
 }
 
 // consents takes back the permission to send when the party has stopped checking (RFC 7675 §5.1).

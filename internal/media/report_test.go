@@ -48,7 +48,7 @@ func readCompound(t *testing.T, b []byte) compound {
 // A stream that ends here gets reports at the times of RFC 3550 §6.2, with the sender's facts while we speak, the
 // receiver's always, one CNAME, and BYE at the end.
 func TestReportsOfAnEnd(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		var times []time.Time
@@ -133,7 +133,7 @@ func absolute(d time.Duration) time.Duration { return max(d, -d) }
 
 // A relayed leg hears nothing of ours: neither reports nor BYE.
 func TestNoReportsOfARelay(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, y := l.call(a, b, a.describe(), b.describe())
 		a.talk(x.to, 1, 1, 3000)
@@ -150,7 +150,7 @@ func TestNoReportsOfARelay(t *testing.T) {
 
 // The round trip of a leg that ends here comes from the reports that answer ours.
 func TestRoundTripOfAnEnd(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		l.net.Default(network.Conditions{Delay: 40 * time.Millisecond})
 		a := l.phone(alice, 4000)
 		x := l.end(a, "rtcp-mux")

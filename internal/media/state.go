@@ -31,8 +31,9 @@ type StreamState struct {
 	Index    int           `json:"index"`
 	Base     int           `json:"base"` // index of the stream whose ports carry it
 	Kind     string        `json:"kind"`
-	Port     uint16        `json:"port"` // of RTP; RTCP is one above
-	Host     netip.Addr    `json:"host"` // that the sockets are bound to
+	Port     uint16        `json:"port"`             // of RTP; RTCP is one above
+	Host     netip.Addr    `json:"host"`             // that the sockets are bound to
+	Shared   bool          `json:"shared,omitempty"` // Port is that of all
 	IsRTP    bool          `json:"is_rtp"`
 	Received []payload     `json:"received,omitempty"` // what the party was told that it may send
 	RTP      PortState     `json:"rtp"`
@@ -109,6 +110,7 @@ func (st *Stream) state() StreamState {
 	p.mu.Lock()
 	x.Totals = st.in.totals()
 	p.mu.Unlock()
+	x.Shared = st.carrier().rtp.shared != nil
 	if st.carrier() == st {
 		x.RTP, x.Control = st.rtp.state(), st.control.state()
 	}
@@ -192,6 +194,9 @@ func (s *Session) restore(x StreamState) error {
 	if !x.Last.IsZero() {
 		// Zero would read as "never".
 		st.rtp.last.Store(max(1, int64(x.Last.Sub(s.engine.epoch))))
+	}
+	if x.Shared {
+		return st.rejoin(x.Port)
 	}
 	return st.bind(x.Host, x.Port)
 }

@@ -86,7 +86,7 @@ func (st *Stream) takes(pt uint8) bool {
 
 // open makes the stream of an m-line that has none, on a port pair of its own or on that of the bundle that the party
 // has offered.
-func (s *Session) open(index int, kind string) (*Stream, error) {
+func (s *Session) open(index int, kind string, isRTP bool) (*Stream, error) {
 	st := s.newStream(index, kind)
 	if party := s.said(index); s.asked && party != nil && party.Carrier != index {
 		if base := s.stream(party.Carrier); base != nil && base.base.Load() == nil {
@@ -94,7 +94,11 @@ func (s *Session) open(index int, kind string) (*Stream, error) {
 			return st, nil
 		}
 	}
-	if err := st.bind(s.family(), 0); err != nil {
+	host := s.family()
+	if isRTP && st.share(host, s.speaksToBrowser(s.said(index))) {
+		return st, nil
+	}
+	if err := st.bind(host, 0); err != nil {
 		return nil, err
 	}
 	return st, nil
@@ -283,6 +287,13 @@ func (st *Stream) close() {
 		t.close()
 	}
 	if st.base.Load() != nil {
+		return
+	}
+	if st.rtp.shared != nil {
+		st.rtp.leave()
+		st.control.leave()
+		st.rtp.dissociate()
+		st.control.dissociate()
 		return
 	}
 	port := st.local().Port()

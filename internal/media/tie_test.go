@@ -106,7 +106,7 @@ func TestPartyMovesAwayFromATie(t *testing.T) {
 
 // Where the party was told another address than the one that the system would take, its port has no peer.
 func TestNoTieBehindAnotherAddress(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		public := netip.MustParseAddr("203.0.113.1")
 		for _, c := range []struct {
 			source, peer netip.Addr

@@ -57,7 +57,7 @@ func (l *lab) end(p *phone, attributes ...string) *leg {
 }
 
 func TestPlay(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		begin := time.Now()
@@ -112,7 +112,7 @@ func TestPlay(t *testing.T) {
 }
 
 func TestPlayStopAndReplace(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		one, err := x.s.Play(&ramp{n: 1000})
@@ -153,7 +153,7 @@ func TestPlayStopAndReplace(t *testing.T) {
 }
 
 func TestPlayRefusals(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		s := l.session(SessionConfig{Peer: alice})
 		if _, err := s.Play(&ramp{}); err != ErrNoAudio {
@@ -177,7 +177,7 @@ func TestPlayRefusals(t *testing.T) {
 
 // A party that has put us on hold is not spoken to; the source goes on meanwhile.
 func TestPlayOnHold(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		source := &ramp{n: 1000}
@@ -206,7 +206,7 @@ func TestPlayOnHold(t *testing.T) {
 }
 
 func TestListenKeepsTime(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		sink := &tape{}
@@ -246,7 +246,7 @@ func TestListenKeepsTime(t *testing.T) {
 }
 
 func TestEcho(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a := l.phone(alice, 4000)
 		x := l.end(a)
 		if err := x.s.Echo(); err != nil {
@@ -284,7 +284,7 @@ func TestEcho(t *testing.T) {
 func TestDigitsOnceEach(t *testing.T) {
 	const keys = "0123456789*#ABCD55501100"
 	for _, loss := range []float64{0, 0.05} {
-		inLab(t, func(t *testing.T, l *lab) {
+		inBothLabs(t, func(t *testing.T, l *lab) {
 			// One leg presses towards the other: our own encoder over a bad line into our own decoder.
 			m := l.net.Host(bob)
 			l.net.Between(l.host, m, network.Conditions{Loss: loss, Duplicate: 0.05, Reorder: 0.05})
@@ -335,7 +335,7 @@ func TestDigitsOnceEach(t *testing.T) {
 
 // Presses of a party are told also while its packets are relayed.
 func TestDigitsOfARelayedParty(t *testing.T) {
-	inLab(t, func(t *testing.T, l *lab) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
 		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
 		x, _ := l.call(a, b, a.describe(), b.describe())
 		var got []byte
@@ -365,7 +365,7 @@ func TestDigitsOfARelayedParty(t *testing.T) {
 // A press whose end is lost is told all the same: by the next audio, or by RTCP when the party has fallen silent.
 func TestDigitWhoseEndIsLost(t *testing.T) {
 	for _, control := range []bool{false, true} {
-		inLab(t, func(t *testing.T, l *lab) {
+		inBothLabs(t, func(t *testing.T, l *lab) {
 			a := l.phone(alice, 4000)
 			x := l.end(a, "rtcp-mux")
 			var got []byte

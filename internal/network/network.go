@@ -27,6 +27,9 @@ type Packet struct {
 	// Addr is the remote address: the sender after ReadBatch, the receiver for WriteBatch. An IPv4 peer of a dual-stack
 	// socket appears as plain IPv4, never as an IPv4-mapped IPv6 address.
 	Addr netip.AddrPort
+	// Outbox is set by a handler of a shared port while it passes a packet on: who sends it further on the same port puts it
+	// in there. It is never set by ReadBatch or for a handler.
+	Outbox *Outbox
 }
 
 // PacketWriter sends datagrams. It is safe for use by several goroutines and never blocks: a datagram that the

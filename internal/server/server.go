@@ -233,7 +233,7 @@ func (s *Server) openTraffic(ctx context.Context) (err error) {
 func (s *Server) buildCalls(context.Context) (err error) {
 	c := s.options.Config
 	s.media, err = media.New(media.Config{Network: s.options.Network, Ports: media.PortRange{Min: c.RTP.Ports.First, Max: c.RTP.Ports.Last},
-		Advertise: s.advertiseMedia})
+		Shared: c.RTP.Shared, Advertise: s.advertiseMedia})
 	if err != nil {
 		return fmt.Errorf("media: %w", err)
 	}

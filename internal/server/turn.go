@@ -72,8 +72,9 @@ func (s *Server) turnRealm() string {
 // isMedia reports whether an address and port are those of our media, as parties are told them; with port 0 whether there
 // may be any at the address. Loopback is told to nobody outside.
 func (s *Server) isMedia(a netip.AddrPort) bool {
-	ports := s.options.Config.RTP.Ports
-	if a.Port() != 0 && (a.Port() < ports.First || a.Port() > ports.Last) {
+	ports, shared := s.options.Config.RTP.Ports, s.options.Config.RTP.Shared
+	own := a.Port() >= ports.First && a.Port() <= ports.Last
+	if a.Port() != 0 && !own && (!shared.IsValid() || a.Port()&^1 != shared.Port()) {
 		return false
 	}
 	addr := a.Addr()
