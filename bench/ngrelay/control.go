@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"strings"
 
+	"dialtone/bench/ng"
 	"dialtone/internal/media"
 	"dialtone/internal/sdp"
 )
@@ -44,20 +46,20 @@ func (c *control) handle(request []byte, from netip.AddrPort) []byte {
 			return a.answer
 		}
 	}
-	fields, err := parseFields(body)
+	fields, err := ng.ParseFields(body)
 	if err != nil {
 		return nil
 	}
 	answer := append(append([]byte(nil), cookie...), ' ')
 	switch text, err := c.obey(fields, from); {
 	case err != nil:
-		answer = appendFields(answer, "error-reason", err.Error(), "result", "error")
+		answer = ng.AppendFields(answer, "error-reason", err.Error(), "result", "error")
 	case fields["command"] == "ping":
-		answer = appendFields(answer, "result", "pong")
+		answer = ng.AppendFields(answer, "result", "pong")
 	case text == "":
-		answer = appendFields(answer, "result", "ok")
+		answer = ng.AppendFields(answer, "result", "ok")
 	default:
-		answer = appendFields(answer, "result", "ok", "sdp", text)
+		answer = ng.AppendFields(answer, "result", "ok", "sdp", text)
 	}
 	c.recent[c.next] = answered{from, string(cookie), answer}
 	c.next = (c.next + 1) % recentCap
@@ -92,7 +94,7 @@ func (c *control) obey(fields map[string]string, from netip.AddrPort) (string, e
 		return pass(p.called.RemoteAnswer, p.caller.Answer, theirs, from.Addr())
 	}
 	if p == nil {
-		if p, err = c.open(from.Addr()); err != nil {
+		if p, err = c.open(from.Addr(), theirs); err != nil {
 			return "", err
 		}
 		c.calls[id] = p
@@ -100,12 +102,17 @@ func (c *control) obey(fields map[string]string, from netip.AddrPort) (string, e
 	return pass(p.caller.RemoteOffer, p.called.Offer, theirs, from.Addr())
 }
 
-func (c *control) open(peer netip.Addr) (*pair, error) {
-	caller, err := c.engine.NewSession(media.SessionConfig{Peer: peer})
+// open makes the sessions of a call. The called party is offered encryption where the caller insists on it.
+func (c *control) open(peer netip.Addr, offer *sdp.Description) (*pair, error) {
+	var terms media.Terms
+	if len(offer.Media) > 0 && strings.Contains(offer.Media[0].Proto, "SAVP") {
+		terms.Protection = media.Required
+	}
+	caller, err := c.engine.NewSession(media.SessionConfig{Peer: peer, Terms: terms})
 	if err != nil {
 		return nil, err
 	}
-	called, err := c.engine.NewSession(media.SessionConfig{Peer: peer})
+	called, err := c.engine.NewSession(media.SessionConfig{Peer: peer, Terms: terms})
 	if err != nil {
 		caller.Close()
 		return nil, err

@@ -7,47 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"dialtone/bench/ng"
 	"dialtone/internal/media"
 	"dialtone/internal/network"
 	"dialtone/internal/sdp"
 )
-
-func FuzzParseFields(f *testing.F) {
-	for _, s := range []string{
-		"de", "d7:command4:pinge", "d5:flagsl4:trust3:abce3:key5:valuee", "d1:ai-12e1:bd1:c0:ee", "d1:a99999999999999999999:e",
-		"d1:a" + strings.Repeat("l", 100) + strings.Repeat("e", 101), "d1:a5:abce", "d1:ae", "l1:ae", "d1:a1:bex",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		fields, err := parseFields(b)
-		if err != nil {
-			return
-		}
-		var list []string
-		size := 0
-		for _, key := range slices.Sorted(maps.Keys(fields)) {
-			list = append(list, key, fields[key])
-			size += len(key) + len(fields[key])
-		}
-		if size > len(b) {
-			t.Fatalf("%d bytes out of %d", size, len(b))
-		}
-		again, err := parseFields(appendFields(nil, list...))
-		if err != nil || !maps.Equal(fields, again) {
-			t.Fatalf("%q became %q, %v", fields, again, err)
-		}
-	})
-}
-
-func TestParseFieldsRefuses(t *testing.T) {
-	for _, s := range []string{"", "d", "i1e", "d1:ae", "d1:a2:be", "d1:a1:b", "d1:a1:bex", "d-1:ae", "d1:al1:be",
-		"d1:a" + strings.Repeat("l", 9) + strings.Repeat("e", 10), "d1:a18446744073709551617:be"} {
-		if got, err := parseFields([]byte(s)); err == nil {
-			t.Errorf("%q was read as %q", s, got)
-		}
-	}
-}
 
 // A call by the control protocol: the ports of offer and answer lead to each other, a request that comes again gets the same
 // answer, and nothing is left in the end.
@@ -63,12 +27,12 @@ func TestControlMakesACall(t *testing.T) {
 	from := netip.AddrPortFrom(party.Addr(), 9000)
 	ask := func(cookie string, fields ...string) map[string]string {
 		t.Helper()
-		answer := c.handle(appendFields([]byte(cookie+" "), fields...), from)
+		answer := c.handle(ng.AppendFields([]byte(cookie+" "), fields...), from)
 		text, found := strings.CutPrefix(string(answer), cookie+" ")
 		if !found {
 			t.Fatalf("answer %q", answer)
 		}
-		got, err := parseFields([]byte(text))
+		got, err := ng.ParseFields([]byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}

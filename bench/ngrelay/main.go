@@ -37,6 +37,7 @@ func run() error {
 	workers := flag.Int("workers", 1, "media workers")
 	spare := flag.Int("spare", 0, "Ps beyond the processors, for workers to wait in")
 	profile := flag.String("profile", "", "`file` for a CPU profile from start to end")
+	common := flag.String("common", "", "`address` of a port that all streams share; the engine does the rest as ever")
 	shared := flag.String("shared", "", "pass packets between this `address` and the port above, all calls on these two ports, and nothing else")
 	low, high := flag.Uint("low", 20000, "lowest media `port`"), flag.Uint("high", 59999, "highest media `port`")
 	flag.Parse()
@@ -58,7 +59,15 @@ func run() error {
 	if *shared != "" {
 		return runShared(*shared, *workers)
 	}
+	var at netip.AddrPort
+	if *common != "" {
+		var err error
+		if at, err = netip.ParseAddrPort(*common); err != nil {
+			return fmt.Errorf("common: %w", err)
+		}
+	}
 	return runControl(*listen, media.Config{
+		Shared:  at,
 		Network: network.NewOS(network.OSConfig{}),
 		Workers: *workers,
 		Ports:   media.PortRange{Min: uint16(*low), Max: uint16(*high)},

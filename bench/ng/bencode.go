@@ -1,4 +1,6 @@
-package main
+// Package ng reads and writes what rtpengine's control protocol is made of: bencoded dictionaries of texts. It knows neither
+// sockets nor the commands, and has no goroutines.
+package ng
 
 import (
 	"errors"
@@ -8,24 +10,25 @@ import (
 // maxDepth is how deep lists and dictionaries may stand in each other.
 const maxDepth = 8
 
-var errBencode = errors.New("no bencoded dictionary")
+// ErrSyntax is the error of everything that is no dictionary.
+var ErrSyntax = errors.New("no bencoded dictionary")
 
-// parseFields reads a bencoded dictionary and returns its texts; numbers, lists and dictionaries in it are skipped.
+// ParseFields reads a bencoded dictionary and returns its texts; numbers, lists and dictionaries in it are skipped.
 //
 //	dictionary  d key value ... e     keys are texts
 //	list        l value ... e
 //	number      i digits e
 //	text        length : bytes
-func parseFields(b []byte) (map[string]string, error) {
+func ParseFields(b []byte) (map[string]string, error) {
 	if len(b) == 0 || b[0] != 'd' {
-		return nil, errBencode
+		return nil, ErrSyntax
 	}
 	fields := map[string]string{}
 	b = b[1:]
 	for len(b) > 0 && b[0] != 'e' {
 		key, rest, err := parseText(b)
 		if err != nil || len(rest) == 0 {
-			return nil, errBencode
+			return nil, ErrSyntax
 		}
 		b = rest
 		if b[0] < '0' || b[0] > '9' {
@@ -41,7 +44,7 @@ func parseFields(b []byte) (map[string]string, error) {
 		fields[string(key)], b = string(value), rest
 	}
 	if len(b) != 1 {
-		return nil, errBencode
+		return nil, ErrSyntax
 	}
 	return fields, nil
 }
@@ -53,21 +56,21 @@ func parseText(b []byte) (text, rest []byte, err error) {
 		switch {
 		case c >= '0' && c <= '9':
 			if n = n*10 + int(c-'0'); n > len(b) {
-				return nil, nil, errBencode
+				return nil, nil, ErrSyntax
 			}
 		case c == ':' && i > 0 && n <= len(b)-i-1:
 			return b[i+1 : i+1+n], b[i+1+n:], nil
 		default:
-			return nil, nil, errBencode
+			return nil, nil, ErrSyntax
 		}
 	}
-	return nil, nil, errBencode
+	return nil, nil, ErrSyntax
 }
 
 // skip steps over one value.
 func skip(b []byte, depth int) (rest []byte, err error) {
 	if len(b) == 0 || depth == 0 {
-		return nil, errBencode
+		return nil, ErrSyntax
 	}
 	switch b[0] {
 	case 'i':
@@ -76,7 +79,7 @@ func skip(b []byte, depth int) (rest []byte, err error) {
 				return b[i+1:], nil
 			}
 		}
-		return nil, errBencode
+		return nil, ErrSyntax
 	case 'l', 'd':
 		b = b[1:]
 		for len(b) > 0 && b[0] != 'e' {
@@ -85,7 +88,7 @@ func skip(b []byte, depth int) (rest []byte, err error) {
 			}
 		}
 		if len(b) == 0 {
-			return nil, errBencode
+			return nil, ErrSyntax
 		}
 		return b[1:], nil
 	}
@@ -93,8 +96,8 @@ func skip(b []byte, depth int) (rest []byte, err error) {
 	return rest, err
 }
 
-// appendFields writes a dictionary of texts; the keys must be given in order.
-func appendFields(b []byte, keysAndValues ...string) []byte {
+// AppendFields writes a dictionary of texts; the keys must be given in order.
+func AppendFields(b []byte, keysAndValues ...string) []byte {
 	b = append(b, 'd')
 	for _, s := range keysAndValues {
 		b = strconv.AppendInt(b, int64(len(s)), 10)
