@@ -29,7 +29,7 @@ type roll struct {
 	sources map[netip.AddrPort]*seat
 	voices  map[uint32][]*claim
 	ufrags  map[string]*claim
-	waiting map[netip.Addr]map[*claim]struct{}
+	waiting map[netip.Addr]*host
 	leaving []departure // in the order in which they are over
 }
 
@@ -58,8 +58,15 @@ type waits uint8
 const (
 	nowhere   waits = iota
 	elsewhere       // it should use what it has named
-	anywhere        // it cannot be where it says that it is, or has not said yet
+	unsaid          // it has not named anything yet
+	anywhere        // it cannot be where it says that it is
 )
+
+// host is those who wait for packets of one host.
+type host struct {
+	claims map[*claim]struct{}
+	count  [anywhere + 1]int // by waits
+}
 
 // seat is one source address.
 type seat struct {
@@ -86,7 +93,7 @@ const (
 func newRoll() *roll {
 	return &roll{
 		sources: make(map[netip.AddrPort]*seat), voices: make(map[uint32][]*claim),
-		ufrags: make(map[string]*claim), waiting: make(map[netip.Addr]map[*claim]struct{}),
+		ufrags: make(map[string]*claim), waiting: make(map[netip.Addr]*host),
 	}
 }
 
@@ -155,11 +162,16 @@ func (r *roll) add(c *claim) {
 	if c.waits == nowhere {
 		return
 	}
-	for _, h := range c.hosts {
-		if r.waiting[h] == nil {
-			r.waiting[h] = make(map[*claim]struct{})
+	for _, at := range c.hosts {
+		h := r.waiting[at]
+		if h == nil {
+			h = &host{claims: make(map[*claim]struct{})}
+			r.waiting[at] = h
 		}
-		r.waiting[h][c] = struct{}{}
+		if _, twice := h.claims[c]; !twice {
+			h.claims[c] = struct{}{}
+			h.count[c.waits]++
+		}
 	}
 }
 
@@ -184,9 +196,17 @@ func (r *roll) remove(c *claim) {
 			delete(r.ufrags, u)
 		}
 	}
-	for _, h := range c.hosts {
-		if delete(r.waiting[h], c); len(r.waiting[h]) == 0 {
-			delete(r.waiting, h)
+	for _, at := range c.hosts {
+		h := r.waiting[at]
+		if h == nil {
+			continue
+		}
+		if _, found := h.claims[c]; found {
+			delete(h.claims, c)
+			h.count[c.waits]--
+		}
+		if len(h.claims) == 0 {
+			delete(r.waiting, at)
 		}
 	}
 }
@@ -198,15 +218,12 @@ func (r *roll) disputed(c *claim) bool {
 			return true
 		}
 	}
-	if c.waits == nowhere {
-		return false
-	}
-	for _, h := range c.hosts {
-		for other := range r.waiting[h] {
-			if c.waits == anywhere || other.waits == anywhere {
-				return true
-			}
-			break // with one who keeps to its word stand only others who do
+	for _, at := range c.hosts {
+		h := r.waiting[at]
+		switch {
+		case h == nil || c.waits == nowhere:
+		case h.count[anywhere] > 0, c.waits == anywhere, c.waits == unsaid && h.count[unsaid] > 0:
+			return true
 		}
 	}
 	return false
@@ -250,12 +267,14 @@ func (r *roll) sole(c *claim, at netip.AddrPort) *claim {
 	if c.has(at) {
 		return c
 	}
-	for other := range r.waiting[at.Addr().WithZone("")] {
-		if other != c {
-			return nil
-		}
+	h := r.waiting[at.Addr().WithZone("")]
+	if h == nil {
+		return c
 	}
-	return c
+	if _, waits := h.claims[c]; waits && len(h.claims) == 1 {
+		return c
+	}
+	return nil
 }
 
 // has reports whether an address is surely the party's.
@@ -289,12 +308,13 @@ func among(claims []*claim, at netip.AddrPort, ssrc uint32, voiced bool) (found 
 
 // stranger finds whose a packet from an address may be that nobody claims.
 func (r *roll) stranger(at netip.AddrPort, ssrc uint32, voiced bool) *claim {
-	host := at.Addr().WithZone("")
+	from := at.Addr().WithZone("")
+	h := r.waiting[from]
 	if voiced {
 		var near, far *claim
 		nears, fars := 0, 0
 		for _, c := range r.voices[ssrc] {
-			if slices.Contains(c.hosts, host) {
+			if slices.Contains(c.hosts, from) {
 				near = c
 				nears++
 			} else if c.encrypted {
@@ -305,18 +325,17 @@ func (r *roll) stranger(at netip.AddrPort, ssrc uint32, voiced bool) *claim {
 		switch {
 		case nears == 1:
 			return near
-		case nears == 0 && fars == 1 && len(r.waiting[host]) == 0:
+		case nears == 0 && fars == 1 && h == nil:
 			return far
 		}
 	}
-	var found *claim
-	for c := range r.waiting[host] {
-		if len(r.waiting[host]) == 1 {
-			found = c
-		}
-		break
+	if h == nil || len(h.claims) != 1 {
+		return nil
 	}
-	return found
+	for c := range h.claims {
+		return c
+	}
+	return nil
 }
 
 // speaker is the SSRC that an RTP or RTCP packet begins with (RFC 3550 §5.1, §6.4).

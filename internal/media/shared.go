@@ -237,6 +237,8 @@ func (p *port) claims() *claim {
 	}
 	switch heard := l.source.IsValid(); {
 	case l.policy == Pin && l.named.IsValid():
+	case !heard && !l.named.IsValid():
+		c.waits = unsaid
 	case !heard && !home:
 		c.waits = anywhere
 	case !heard || l.fresh:
