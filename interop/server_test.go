@@ -31,6 +31,7 @@ type setup struct {
 	in    string // network namespace; "" = that of the test
 	at    string // address for SIP and media; "" = host
 	ports int    // RTP ports; 0 = 400
+	share bool   // one port for many streams
 	role  string // of the listeners; "" = exchange
 	guard string // the lines of the [guard] section
 	more  string // further sections
@@ -63,7 +64,7 @@ func serve(t *testing.T, s setup) *server {
 		s.at = host
 	}
 	x := &server{t: t, in: s.in, at: s.at, dir: t.TempDir()}
-	first := freePorts(t, 4+s.ports)
+	first := freePorts(t, 4+s.ports+4)
 	x.sip, x.tls, x.http = first, first+1, first+2
 	x.rtp = [2]int{first + 4, first + 3 + s.ports}
 	websocket := ""
@@ -72,6 +73,11 @@ func serve(t *testing.T, s setup) *server {
 		websocket = fmt.Sprintf(`, "ws://%s:%d?role=%s"`, host, x.ws, s.role)
 	}
 	x.rtp[0] += x.rtp[0] % 2
+	shared := ""
+	if s.share {
+		at := x.rtp[1] + 1
+		shared = fmt.Sprintf("shared = \"0.0.0.0:%d\"", at+at%2)
+	}
 	x.config = filepath.Join(t.TempDir(), "dialtone.toml")
 	write(t, x.config, fmt.Sprintf(`data = %q
 [sip]
@@ -79,12 +85,13 @@ listen = ["udp://%[12]s:%[3]d?role=%[9]s", "tcp://%[12]s:%[3]d?role=%[9]s", "tls
 %[5]s
 [rtp]
 ports = "%[6]d-%[7]d"
+%[14]s
 [http]
 listen = ["http://%[2]s:%[8]d"]
 [guard]
 %[10]s
 %[11]s
-`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more, s.at, websocket))
+`, x.dir, host, x.sip, x.tls, s.sip, x.rtp[0], x.rtp[1], x.http, s.role, s.guard, s.more, s.at, websocket, shared))
 	x.boot()
 	if s.site != "" {
 		x.apply(s.site)

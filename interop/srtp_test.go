@@ -32,6 +32,27 @@ func TestEncryptedPhones(t *testing.T) {
 	}
 }
 
+// TestPhonesOnASharedPort: calls with and without encryption on one port, at the same time. There is one pair of ports besides, so that
+// not even two of the four legs could have ports of their own.
+func TestPhonesOnASharedPort(t *testing.T) {
+	x := serve(t, setup{site: site(encrypted("101"), encrypted("102"), registering("103"), registering("104")), ports: 3, share: true})
+	a := x.phone(phoneSetup{number: "101", transport: "udp", hz: toneA, mediaenc: "srtp-mand"})
+	b := x.phone(phoneSetup{number: "102", transport: "udp", hz: toneB, mediaenc: "srtp-mand"})
+	c := x.phone(phoneSetup{number: "103", transport: "udp", hz: toneA})
+	d := x.phone(phoneSetup{number: "104", transport: "tcp", hz: toneB})
+	x.registered(4)
+	connect(a, b, "102")
+	connect(c, d, "104")
+	const talk = 4 * time.Second
+	time.Sleep(talk)
+	disconnect(a, b)
+	disconnect(c, d)
+	for _, pair := range [][2]*phone{{a, b}, {c, d}} {
+		pair[0].hears(toneB, toneA, talk-time.Second)
+		pair[1].hears(toneA, toneB, talk-time.Second)
+	}
+}
+
 // TestPlainIsRefused (BB-11): a device with srtp: required takes no plain call, and makes none.
 func TestPlainIsRefused(t *testing.T) {
 	x := serve(t, setup{site: site(encrypted("101"), registering("102"))})

@@ -33,6 +33,12 @@ func (v *void) Open(addr netip.AddrPort, _ network.PacketHandler) (network.Packe
 	return &voidSocket{v, addr}, nil
 }
 
+// OpenShared implements network.Sharer, with one worker.
+func (v *void) OpenShared(addr netip.AddrPort, handler func(int) network.PacketHandler) ([]network.PacketWriter, error) {
+	handler(0)
+	return []network.PacketWriter{&voidSocket{v, addr}}, nil
+}
+
 func (s *voidSocket) LocalAddr() netip.AddrPort { return s.addr }
 func (s *voidSocket) Close() error              { return nil }
 func (s *voidSocket) CloseLater()               {}

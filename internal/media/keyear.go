@@ -25,7 +25,8 @@ type keyEar struct {
 // keyEars is a stream's ear; nil where keys come in another form.
 type keyEars struct{ atomic.Pointer[keyEar] }
 
-// listenForKeys gives the stream an ear, or takes it away, as the descriptions and the terms now want it.
+// listenForKeys gives the stream an ear, or takes it away, as the descriptions and the terms now want it. To hear costs a
+// quarter of what to relay a packet does, so it is done for somebody only.
 func (st *Stream) listenForKeys() {
 	wants := false
 	switch list := st.wanted.Load(); st.session.terms.Digits {
@@ -38,7 +39,7 @@ func (st *Stream) listenForKeys() {
 		}
 	}
 	switch {
-	case !wants || st.Kind() != "audio":
+	case !wants || st.Kind() != "audio" || st.session.onDigit.Load() == nil:
 		st.ears.Store(nil)
 	case st.ears.Load() == nil:
 		e := &keyEar{st: st}
@@ -47,11 +48,8 @@ func (st *Stream) listenForKeys() {
 	}
 }
 
-// hear takes packets of the party. To hear costs a quarter of what to relay a packet does, so it is done for somebody only.
+// hear takes packets of the party.
 func (e *keyEar) hear(ps []network.Packet) {
-	if e.st.session.onDigit.Load() == nil {
-		return
-	}
 	for i := range ps {
 		var p rtp.Packet
 		if p.Parse(ps[i].Data) != nil {

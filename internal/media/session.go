@@ -81,9 +81,12 @@ func (e *Engine) NewSession(c SessionConfig) (*Session, error) {
 func (s *Session) OnDigit(f func(digit byte, ms int)) {
 	if f == nil {
 		s.onDigit.Store(nil)
-		return
+	} else {
+		s.onDigit.Store(&f)
 	}
-	s.onDigit.Store(&f)
+	for _, st := range s.Streams() {
+		st.listenForKeys()
+	}
 }
 
 // OnFault changes who is told when the media cannot come about; nil tells nobody.

@@ -138,3 +138,43 @@ func TestSharedPortMustBeEven(t *testing.T) {
 		}
 	}
 }
+
+// A packet of many on the shared port costs no memory, and what a batch makes leaves at once.
+func TestSharedPortAllocatesNothing(t *testing.T) {
+	v := &void{}
+	e, err := New(Config{Network: v, Workers: 1, Ports: PortRange{10000, 10099}, Shared: netip.AddrPortFrom(exchange4, 9998)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	from := [2]netip.AddrPort{netip.AddrPortFrom(alice, 4000), netip.AddrPortFrom(bob, 5000)}
+	openCall(t, e, from[0], from[1])
+	lane := e.shared.rtp.lanes[0]
+	socket := &voidSocket{v, e.shared.rtp.LocalAddr()}
+	ps := make([]network.Packet, 64)
+	seq := uint16(0)
+	run := func() {
+		seq++
+		for i := range ps {
+			ps[i] = network.Packet{Data: ps[i].Data, Addr: from[i%2]}
+			if ps[i].Data == nil {
+				ps[i].Data = packet(uint32(i%2), 0)
+			}
+			p := ps[i].Data
+			p[2], p[3] = byte(seq>>8), byte(seq)
+		}
+		ps[63].Addr = netip.AddrPortFrom(mallory, 1)
+		lane.HandlePackets(socket, ps)
+	}
+	run()
+	before := v.sent.Load()
+	if n := testing.AllocsPerRun(1000, run); n != 0 {
+		t.Errorf("%v allocations a batch", n)
+	}
+	if sent := v.sent.Load() - before; sent != 1001*63 {
+		t.Errorf("%d packets were sent", sent)
+	}
+	if c := e.Counters(); c.Foreign != 1002 {
+		t.Errorf("counters %+v", c)
+	}
+}
