@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -432,4 +433,33 @@ func (h halved) WriteTap(d tap.Direction, frame codec.Frame) {
 		half[i] = frame[2*i]
 	}
 	h.to.WriteTap(d, half)
+}
+
+// The formats that the static file names are what players take, encrypted or not.
+func TestRecordingFormats(t *testing.T) {
+	for format, kind := range map[string]string{config.WAVPCM: "audio/wav", config.Opus: "audio/ogg"} {
+		for _, encrypt := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, encrypted %v", format, encrypt), func(t *testing.T) {
+				configure := func(c *config.Config) { c.Recording.Format, c.Recording.Encrypt = format, encrypt }
+				inLab(t, Options{File: recorded(), Configure: configure}, func(t *testing.T, lab *Lab) {
+					a, b := lab.Phone("101"), lab.Phone("102")
+					near, _ := a.Connect("102", b)
+					lab.Pass(5 * time.Second)
+					near.Hangup()
+					lab.Ended(near)
+					lab.Pass(time.Second)
+					r := recordings(lab)[0]
+					file, err := lab.Server.Recordings().Open(r)
+					lab.must(err)
+					defer file.Close()
+					all, err := io.ReadAll(file)
+					lab.must(err)
+					least := map[string]int{config.WAVPCM: 5 * 64000, config.Opus: 5000}[format]
+					if r.State != recording.Complete || r.Length < 5*time.Second || file.ContentType() != kind || len(all) < least {
+						t.Errorf("%+v: %d bytes of %s", r, len(all), file.ContentType())
+					}
+				})
+			})
+		}
+	}
 }

@@ -81,15 +81,15 @@ func whole(t testing.TB) string {
 func TestWholeFile(t *testing.T) {
 	s := open(t, t.TempDir())
 	plan := must(t, s, whole(t), Options{Plan: true})
-	if got := counts(plan); got != [4]int{13, 0, 0, 0} || rows(t, s) != 0 || !plan.Plan {
+	if got := counts(plan); got != [4]int{15, 0, 0, 0} || rows(t, s) != 0 || !plan.Plan {
 		t.Fatalf("plan %v with %d audit rows", got, rows(t, s))
 	}
-	if got := counts(must(t, s, whole(t), Options{})); got != [4]int{13, 0, 0, 0} {
+	if got := counts(must(t, s, whole(t), Options{})); got != [4]int{15, 0, 0, 0} {
 		t.Fatalf("first time %v", got)
 	}
 	before := rows(t, s)
 	for _, o := range []Options{{}, {Prune: true}, {Plan: true, Prune: true}} {
-		if r := must(t, s, whole(t), o); counts(r) != [4]int{0, 0, 0, 13} || len(r.Changes) != 0 {
+		if r := must(t, s, whole(t), o); counts(r) != [4]int{0, 0, 0, 15} || len(r.Changes) != 0 {
 			t.Errorf("again with %+v: %v %v", o, counts(r), r.Changes)
 		}
 	}
@@ -104,7 +104,7 @@ func TestExportIsTheSameFileAgain(t *testing.T) {
 	must(t, s, whole(t), Options{})
 	first := export(t, s)
 	before := rows(t, s)
-	if r := must(t, s, first, Options{Prune: true}); counts(r) != [4]int{0, 0, 0, 13} {
+	if r := must(t, s, first, Options{Prune: true}); counts(r) != [4]int{0, 0, 0, 15} {
 		t.Errorf("applying the export: %v %v", counts(r), r.Changes)
 	}
 	if rows(t, s) != before || export(t, s) != first {
@@ -127,7 +127,7 @@ func TestExportIsTheSameFileAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := open(t, fresh)
-	if r := must(t, other, first, Options{}); r.Created != 13 {
+	if r := must(t, other, first, Options{}); r.Created != 15 {
 		t.Errorf("a fresh installation: %v", counts(r))
 	}
 	if again := export(t, other); again != first {

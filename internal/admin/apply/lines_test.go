@@ -26,7 +26,7 @@ func TestLinesAreTheSameFile(t *testing.T) {
 		}
 		unchanged += r.Unchanged
 	}
-	if unchanged != 13 {
+	if unchanged != 15 {
 		t.Errorf("%d objects in\n%s", unchanged, out.String())
 	}
 }

@@ -79,6 +79,11 @@ func TestFormsReadBack(t *testing.T) {
 	if got, errs := l.Object(meta.Tenant, "r", line, n); errs != nil || !reflect.DeepEqual(got, line) {
 		t.Errorf("line %+v %v", got, errs)
 	}
+	room := &directory.Room{Meta: meta, Name: "board", Number: "800", PIN: "2468", Sealed: []byte{1}, Protected: true}
+	r := OfRoom(room, n)
+	if got, errs := r.Object(meta.Tenant, room); errs != nil || !reflect.DeepEqual(got, room) {
+		t.Errorf("room %+v %v", got, errs)
+	}
 	number := &directory.Number{Meta: meta, Number: "+982188776655", Kind: directory.Direct, To: directory.Destination{Kind: directory.ToLine, Name: "101"}}
 	m := OfNumber(number, n)
 	if got, errs := m.Object(meta.Tenant, number); errs != nil || !reflect.DeepEqual(got, number) {
