@@ -16,6 +16,7 @@ package recording
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -95,8 +96,12 @@ func New(c Config) (*Archive, error) {
 	if c.Store == nil || c.Directory == nil || c.Events == nil || c.Media == nil || c.Calls == nil || c.Keys == nil || c.Dir == "" {
 		return nil, errors.New("recording: store, directory, events, media, calls, keys and a place for files are required")
 	}
-	if _, ok := formats()[c.Format]; !ok {
+	f, ok := formats()[c.Format]
+	if !ok {
 		return nil, errors.New("recording: unknown format " + string(c.Format))
+	}
+	if err := recorder.Encodes(f.encoding); err != nil {
+		return nil, fmt.Errorf("recording.format = %q: %w", c.Format, err)
 	}
 	a := &Archive{config: c, log: c.Log, writer: recorder.New(), started: time.Now(), active: map[string]*take{}}
 	if a.log == nil {

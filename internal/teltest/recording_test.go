@@ -438,6 +438,10 @@ func (h halved) WriteTap(d tap.Direction, frame codec.Frame) {
 // The formats that the static file names are what players take, encrypted or not.
 func TestRecordingFormats(t *testing.T) {
 	for format, kind := range map[string]string{config.WAVPCM: "audio/wav", config.Opus: "audio/ogg"} {
+		if format == config.Opus && recorder.Encodes("opus") != nil {
+			t.Log("this build does not encode Opus")
+			continue
+		}
 		for _, encrypt := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, encrypted %v", format, encrypt), func(t *testing.T) {
 				configure := func(c *config.Config) { c.Recording.Format, c.Recording.Encrypt = format, encrypt }
@@ -449,6 +453,9 @@ func TestRecordingFormats(t *testing.T) {
 					lab.Ended(near)
 					lab.Pass(time.Second)
 					r := recordings(lab)[0]
+					if r.Fault != "" {
+						t.Fatal(r.Fault)
+					}
 					file, err := lab.Server.Recordings().Open(r)
 					lab.must(err)
 					defer file.Close()

@@ -49,6 +49,17 @@ func newOpus(rate int) (encoder, error) {
 	return spec.NewEncoder(codec.Params{Rate: rate})
 }
 
+// Encodes is an error unless this build writes the encoding.
+func Encodes(encoding string) error {
+	if encoding != "opus" {
+		return nil
+	}
+	if spec, ok := catalog.Find(opus.Name, opus.ClockRate, 2); !ok || spec.NewEncoder == nil {
+		return errNoOpus
+	}
+	return nil
+}
+
 // newCoder also says how many samples have to be encoded together.
 func (e *Engine) newCoder(o Options) (coder, int, error) {
 	f := wav.Format{Encoding: o.Encoding, Rate: o.Rate, Channels: o.Channels}
