@@ -122,10 +122,15 @@ func (r *roll) leave(c *claim, now int64) {
 	defer r.mu.Unlock()
 	r.remove(c)
 	for len(r.leaving) > 0 && (r.leaving[0].until <= now || len(r.leaving) >= maxLeaving) {
-		at := r.leaving[0].at
+		d := r.leaving[0]
 		r.leaving = r.leaving[1:]
-		if s := r.sources[at]; s != nil && len(s.claims) == 0 && (s.until <= now || len(r.leaving) >= maxLeaving-1) {
-			delete(r.sources, at)
+		s := r.sources[d.at]
+		if s == nil || s.until != d.until {
+			continue // another stream has left from there since
+		}
+		s.until, s.voiced = 0, false
+		if len(s.claims) == 0 {
+			delete(r.sources, d.at)
 		}
 	}
 	for _, p := range c.sources {

@@ -135,6 +135,23 @@ func TestRollKeepsLatePacketsAway(t *testing.T) {
 	}
 }
 
+// An address that rested, was used again and was given up for another one is forgotten.
+func TestRollForgets(t *testing.T) {
+	home, away := at("198.51.100.1:4000"), at("198.51.100.1:4002")
+	r := newRoll()
+	first := &claim{port: new(port), sources: []place{{home, true}}}
+	r.enter(first, true)
+	r.leave(first, 0)
+	second := &claim{port: new(port), sources: []place{{home, true}}}
+	r.enter(second, true)
+	r.leave(&claim{port: new(port)}, int64(time.Minute)) // what rested long enough is looked for now
+	moved := &claim{port: second.port, sources: []place{{away, true}}}
+	r.replace(second, moved)
+	if r.sources[home] != nil || len(r.sources) != 1 {
+		t.Errorf("%d addresses are kept", len(r.sources))
+	}
+}
+
 // What many strangers and many departures leave behind is bounded.
 func TestRollIsBounded(t *testing.T) {
 	r := newRoll()
