@@ -105,12 +105,14 @@ func bind(t *testing.T, url string) {
 func TestMediaIsOurs(t *testing.T) {
 	c := small(t)
 	c.SIP.Public = "203.0.113.7"
+	c.RTP.Shared = netip.MustParseAddrPort("0.0.0.0:40000")
 	s, err := New(t.Context(), Options{Config: c, Getenv: noEnv})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
 	want := map[string]bool{
+		"203.0.113.7:40000": true, "203.0.113.7:40001": true, "203.0.113.7:40002": false, "203.0.113.7:39999": false,
 		"203.0.113.7:41000": true, "203.0.113.7:41019": true, "203.0.113.7:0": true,
 		"203.0.113.7:40999": false, "203.0.113.7:41020": false, "203.0.113.8:41000": false,
 		"127.0.0.1:41000": false, "[::1]:41000": false, "[fe80::1]:41000": false, "0.0.0.0:41000": false,
