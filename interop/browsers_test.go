@@ -74,23 +74,46 @@ func overBrowser() listen.Gates {
 	return listen.Gates{Score: 2.5, Gap: 120 * time.Millisecond, LevelDB: 1.5}
 }
 
-func (x *browsers) calling(t *testing.T, p *phone, codec string) {
-	x.call(t, p, false)
-	time.Sleep(hush + phrases)
-	x.well(t, x.a)
-	heard := x.a.heard(8000)
-	r := x.hangup(t, p)
-	x.heard(t, "the browser", listen.Compare(said(voiceB, 8000), heard, 8000))
-	x.heard(t, p.name, p.judged(t, voiceA, 8000))
-	legs(t, r, "opus dtls-srtp", codec+" none")
+// talk lets the connected parties talk, ends the call, and judges what they have heard, until that is good or has been bad too
+// often; connect makes the call. See match.hear for why.
+func (x *browsers) talk(t *testing.T, p *phone, connect func(), wanted ...string) {
+	t.Helper()
+	const tries = 4
+	for try := 1; ; try++ {
+		p.forget()
+		connect()
+		late := lateness()
+		time.Sleep(hush + phrases)
+		was := late()
+		x.well(t, x.a)
+		heard := x.a.heard(8000)
+		legs(t, x.hangup(t, p), wanted...)
+		missed := ""
+		for who, r := range map[string]listen.Result{
+			"the browser": listen.Compare(said(voiceB, 8000), heard, 8000), p.name: p.judged(t, voiceA, 8000),
+		} {
+			t.Logf("%s heard %+v", who, r)
+			judged := time.Duration(0)
+			if try == tries {
+				judged = was
+			}
+			if wrong := verdict(overBrowser(), r, listen.Result{}, judged); wrong != "" {
+				missed += who + ": " + wrong
+			}
+		}
+		if missed == "" {
+			return
+		}
+		if try == tries {
+			t.Error(missed)
+			return
+		}
+		t.Logf("once more, the machine was %v late: %s", was, missed)
+	}
 }
 
-func (x *browsers) heard(t *testing.T, who string, r listen.Result) {
-	t.Helper()
-	t.Logf("%s heard %+v", who, r)
-	if wrong := overBrowser().Check(r, listen.Result{}); wrong != "" {
-		t.Errorf("what %s heard: %s", who, wrong)
-	}
+func (x *browsers) calling(t *testing.T, p *phone, codec string) {
+	x.talk(t, p, func() { x.call(t, p, false) }, "opus dtls-srtp", codec+" none")
 }
 
 // well checks what Chromium itself counts.
@@ -134,18 +157,12 @@ func legs(t *testing.T, r cdr.Record, want ...string) {
 
 // called: what a browser is offered unasked is WebRTC.
 func (x *browsers) called(t *testing.T) {
-	x.pcmu.forget()
-	x.pcmu.tell("dial", "sip:301@"+host)
-	x.a.expect("incoming", 10*time.Second)
-	x.a.expect("confirmed", 10*time.Second)
-	x.pcmu.expect("CALL_ESTABLISHED", 10*time.Second)
-	time.Sleep(hush + phrases)
-	x.well(t, x.a)
-	heard := x.a.heard(8000)
-	r := x.hangup(t, x.pcmu)
-	x.heard(t, "the browser", listen.Compare(said(voiceB, 8000), heard, 8000))
-	x.heard(t, x.pcmu.name, x.pcmu.judged(t, voiceA, 8000))
-	legs(t, r, "pcmu none", "opus dtls-srtp")
+	x.talk(t, x.pcmu, func() {
+		x.pcmu.tell("dial", "sip:301@"+host)
+		x.a.expect("incoming", 10*time.Second)
+		x.a.expect("confirmed", 10*time.Second)
+		x.pcmu.expect("CALL_ESTABLISHED", 10*time.Second)
+	}, "pcmu none", "opus dtls-srtp")
 }
 
 func (x *browsers) pictures(t *testing.T) {
@@ -249,20 +266,22 @@ func (x *browsers) liar(t *testing.T) {
 	}
 }
 
-// vanishes: Chromium is gone without a word. RFC 7675 §5.1: half a minute later nothing is sent to it any more.
+// vanishes: Chromium is gone without a word. RFC 7675 §5.1: half a minute later nothing is sent to it any more; and the call
+// ends, although the other party goes on speaking.
 func (x *browsers) vanishes(t *testing.T) {
 	if !long() {
 		t.Skip("takes a minute: make interop LONG=1 RUN=TestBrowsers")
 	}
 	end := capture(t, x.sip, x.rtp[1])
 	x.call(t, x.pcmu, false)
-	time.Sleep(2 * time.Second)
+	time.Sleep(8 * time.Second) // until it has sent RTCP
 	x.a.do("crash", nil)
 	gone := time.Now()
-	time.Sleep(40 * time.Second)
-	x.pcmu.tell("hangup", "")
-	x.pcmu.expect("CALL_CLOSED", 10*time.Second)
-	x.ended(t)
+	x.pcmu.expect("CALL_CLOSED", 75*time.Second)
+	t.Logf("the call ended %v after the browser was gone", time.Since(gone))
+	if r := x.ended(t); r.Cause == nil || r.Cause.Words != "media timeout" {
+		t.Errorf("cause %+v", r.Cause)
+	}
 	w := x.wire(end())
 	last := time.Duration(0)
 	for port, list := range w.received {

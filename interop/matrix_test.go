@@ -64,6 +64,7 @@ type match struct {
 
 	phones [2]*phone
 	record cdr.Record
+	late   time.Duration // how late the machine was during the last call
 	failed error
 }
 
