@@ -323,3 +323,24 @@ func TestEncryptedSessionIsTakenUpAgain(t *testing.T) {
 		})
 	}
 }
+
+// From the moment at which an encrypted party's address is known, nothing goes there in clear, though there are no keys yet.
+func TestNothingInClearBeforeTheKeys(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		a, b := l.phone(alice, 4000), l.phone(bob, 5000)
+		x := &leg{phone: a, s: l.session(SessionConfig{Peer: alice})}
+		y := &leg{phone: b, s: l.session(SessionConfig{Peer: bob, Terms: Terms{Protection: Required, Keying: ByHandshake}})}
+		x.says(a.describe(), alice)
+		y.tell(a.describe())
+		x.tell(b.describe())
+		Bridge(x.s, y.s)
+		d := describeAt(t, b.address(), 1, "fingerprint:sha-256 "+strings.Repeat("AA:", 31)+"AA", "setup:active", "rtcp-mux")
+		d.Media[0].Proto = "UDP/TLS/RTP/SAVP"
+		y.s.apply(describe(d, bob)) // as in the middle of RemoteAnswer
+		a.talk(x.to, 1, 1, 3)
+		wait(100 * time.Millisecond)
+		if got, _ := b.heard(); len(got) != 0 {
+			t.Errorf("%d packets in clear", len(got))
+		}
+	})
+}

@@ -219,6 +219,12 @@ func (st *Stream) direct(d destination, signalled netip.Addr, changed bool) {
 	if st.base.Load() != nil {
 		return // the ports follow the stream that carries this one
 	}
+	// Before anything can be sent there: from the moment at which the address is known, nothing goes out in clear. What was
+	// agreed before holds until the new agreement does.
+	if e := d.encryption(); st.crypto.Load() == nil && (e == insists || e == offersKeys && st.keys.Method != "") {
+		st.rtp.encrypted.Store(true)
+		st.control.encrypted.Store(true)
+	}
 	open := d.receives()
 	e := st.session.engine
 	st.rtp.direct(e.reachable(d.RTP, signalled), open, signalled, changed)
