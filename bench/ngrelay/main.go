@@ -39,7 +39,8 @@ func run() error {
 	profile := flag.String("profile", "", "`file` for a CPU profile from start to end")
 	common := flag.String("common", "", "`address` of a port that all streams share; the engine does the rest as ever")
 	shared := flag.String("shared", "", "pass packets between this `address` and the port above, all calls on these two ports, and nothing else")
-	low, high := flag.Uint("low", 20000, "lowest media `port`"), flag.Uint("high", 59999, "highest media `port`")
+	// Apart from the ports of the load generators: what goes to our own ports on our own host is held to a rate, at a price.
+	low, high := flag.Uint("low", 30000, "lowest media `port`"), flag.Uint("high", 59999, "highest media `port`")
 	flag.Parse()
 	if *low > *high || *high > 65535 {
 		return fmt.Errorf("ports %d to %d are no range", *low, *high)
