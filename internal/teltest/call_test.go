@@ -17,8 +17,15 @@ import (
 	"dialtone/internal/softphone"
 )
 
-// inLab runs a test in a laboratory and sees to it that nothing is left behind.
+// inLab runs a test in a laboratory, beside those of other tests, and sees to it that nothing is left behind.
 func inLab(t *testing.T, o Options, test func(t *testing.T, lab *Lab)) {
+	t.Helper()
+	t.Parallel()
+	inLabAlone(t, o, test)
+}
+
+// inLabAlone is inLab for a test that measures the process.
+func inLabAlone(t *testing.T, o Options, test func(t *testing.T, lab *Lab)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		lab := New(t, o)

@@ -94,7 +94,7 @@ func callsOverABadNetwork(t *testing.T, lab *Lab, link network.Conditions, n, le
 
 // After the last call of a busy hour the exchange is as it was before the first: goroutines, sockets, memory.
 func TestNothingIsLeftOfCalls(t *testing.T) {
-	inLab(t, Options{Seed: 21}, func(t *testing.T, lab *Lab) {
+	inLabAlone(t, Options{Seed: 21}, func(t *testing.T, lab *Lab) {
 		a, b := lab.Phone("101"), lab.Phone("102")
 		rest := func() (goroutines int, heap uint64) {
 			lab.Pass(time.Minute)

@@ -98,7 +98,7 @@ func TestStrangersAtListenersWithoutState(t *testing.T) {
 		{"stateless", "sip:101@10.0.0.1", "SIP/2.0 403 ", ""},
 		{"proxy", "sip:101@10.0.0.1", "SIP/2.0 407 ", ""},
 	} {
-		inLab(t, Options{Seed: 33, Configure: behind(t, c.role)}, func(t *testing.T, lab *Lab) {
+		inLabAlone(t, Options{Seed: 33, Configure: behind(t, c.role)}, func(t *testing.T, lab *Lab) {
 			lab.Phone("102")
 			stranger := netip.MustParseAddrPort("10.9.9.9:5060")
 			pc, err := lab.Net.Host(stranger.Addr()).ListenPacket(stranger, false)
