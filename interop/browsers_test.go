@@ -74,41 +74,22 @@ func overBrowser() listen.Gates {
 	return listen.Gates{Score: 2.5, Gap: 120 * time.Millisecond, LevelDB: 1.5}
 }
 
-// talk lets the connected parties talk, ends the call, and judges what they have heard, until that is good or has been bad too
-// often; connect makes the call. See match.hear for why.
+// talk lets the connected parties talk, ends the call, and judges what they have heard; connect makes the call.
 func (x *browsers) talk(t *testing.T, p *phone, connect func(), wanted ...string) {
 	t.Helper()
-	const tries = 4
-	for try := 1; ; try++ {
-		p.forget()
-		connect()
-		late := lateness()
-		time.Sleep(hush + phrases)
-		was := late()
-		x.well(t, x.a)
-		heard := x.a.heard(8000)
-		legs(t, x.hangup(t, p), wanted...)
-		missed := ""
-		for who, r := range map[string]listen.Result{
-			"the browser": listen.Compare(said(voiceB, 8000), heard, 8000), p.name: p.judged(t, voiceA, 8000),
-		} {
-			t.Logf("%s heard %+v", who, r)
-			judged := time.Duration(0)
-			if try == tries {
-				judged = was
-			}
-			if wrong := verdict(overBrowser(), r, listen.Result{}, judged); wrong != "" {
-				missed += who + ": " + wrong
-			}
+	p.forget()
+	connect()
+	time.Sleep(hush + phrases)
+	x.well(t, x.a)
+	heard := x.a.heard(8000)
+	legs(t, x.hangup(t, p), wanted...)
+	for who, r := range map[string]listen.Result{
+		"the browser": listen.Compare(said(voiceB, 8000), heard, 8000), p.name: p.judged(t, voiceA, 8000),
+	} {
+		t.Logf("%s heard %+v", who, r)
+		if wrong := overBrowser().Check(r, listen.Result{}); wrong != "" {
+			t.Errorf("%s: %s", who, wrong)
 		}
-		if missed == "" {
-			return
-		}
-		if try == tries {
-			t.Error(missed)
-			return
-		}
-		t.Logf("once more, the machine was %v late: %s", was, missed)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // TestHoldOfEncryptedAndConvertedCalls: in each call one side holds and resumes, with encryption or conversion in between.
-// The side in clear is listened to on the wire.
+// The side in clear is listened to on the wire: who holds hears nothing meanwhile, who is held hears music.
 func TestHoldOfEncryptedAndConvertedCalls(t *testing.T) {
 	list := []*match{
 		{a: side{"opus", "dtls_srtp"}, b: side{"PCMU", ""}},
@@ -45,9 +45,9 @@ func TestHoldOfEncryptedAndConvertedCalls(t *testing.T) {
 			if m.failed != nil {
 				t.Fatal(m.failed)
 			}
-			clear := m.phones[0]
+			clear, isHeld := m.phones[0], false
 			if m.a.enc != "" {
-				clear = m.phones[1]
+				clear, isHeld = m.phones[1], true
 			}
 			for _, part := range []struct {
 				what     string
@@ -55,19 +55,19 @@ func TestHoldOfEncryptedAndConvertedCalls(t *testing.T) {
 				sounds   bool
 			}{
 				{"before the hold", held.Add(-2 * time.Second), held, true},
-				{"on hold", held.Add(500 * time.Millisecond), resumed.Add(-50 * time.Millisecond), false},
+				{"on hold", held.Add(500 * time.Millisecond), resumed.Add(-50 * time.Millisecond), isHeld},
 				{"after the hold", resumed.Add(time.Second), resumed.Add(3 * time.Second), true},
 			} {
 				loud := w.loud(clear, part.from, part.to)
 				if part.sounds && loud < 500*time.Millisecond || !part.sounds && loud > 100*time.Millisecond {
-					t.Errorf("%s %s hears speech for %v", part.what, clear.name, loud)
+					t.Errorf("%s %s hears something for %v", part.what, clear.name, loud)
 				}
 			}
 		})
 	}
 }
 
-// loud is how long a phone got speech in G.711 between two moments.
+// loud is how long a phone got sound in G.711 between two moments.
 func (w *wire) loud(p *phone, from, to time.Time) (total time.Duration) {
 	const block = 160
 	for _, packet := range of(w.received, p) {

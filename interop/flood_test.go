@@ -47,7 +47,22 @@ func (a at) ListenPacket(addr netip.AddrPort, shared bool) (network.PacketConn, 
 	return a.Network.ListenPacket(netip.AddrPortFrom(a.addr, addr.Port()), shared)
 }
 
+func (a at) NewPoller(workers int) (network.Poller, error) {
+	p, err := a.Network.NewPoller(workers)
+	return pollerAt{p, a.addr}, err
+}
+
 func (a at) LocalAddrFor(netip.Addr) (netip.Addr, error) { return a.addr, nil }
+
+// pollerAt opens every socket at the address of its house, so that media comes from where the description says.
+type pollerAt struct {
+	network.Poller
+	addr netip.Addr
+}
+
+func (p pollerAt) Open(addr netip.AddrPort, h network.PacketHandler) (network.PacketWriter, error) {
+	return p.Poller.Open(netip.AddrPortFrom(p.addr, addr.Port()), h)
+}
 
 // flood is what strangers do to a server.
 type flood struct {
@@ -195,14 +210,19 @@ func (h *houses) open(x *server, n int) {
 	h.t.Helper()
 	real := network.NewOS(network.OSConfig{})
 	first := freePorts(h.t, 800)
-	engine, err := media.New(media.Config{Network: real, Ports: media.PortRange{Min: uint16(first), Max: uint16(first + 799)}})
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	h.t.Cleanup(func() { _ = engine.Close() })
+	var engine *media.Engine
 	for i := range n {
+		here := at{real, house(i)}
+		if i%phonesOfAHouse == 0 {
+			var err error
+			engine, err = media.New(media.Config{Network: here, Workers: 1, Ports: media.PortRange{Min: uint16(first), Max: uint16(first + 799)}})
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			h.t.Cleanup(func() { _ = engine.Close() })
+		}
 		number := strconv.Itoa(200 + i)
-		p, err := softphone.New(softphone.Config{Network: at{real, house(i)}, Server: fmt.Sprintf("%s:%d", host, x.sip), User: number,
+		p, err := softphone.New(softphone.Config{Network: here, Server: fmt.Sprintf("%s:%d", host, x.sip), User: number,
 			Password: "secret-of-" + number, Media: engine, Expires: 2 * time.Minute,
 			Answer: func(softphone.Incoming) softphone.Decision { return softphone.Decision{} }})
 		if err != nil {

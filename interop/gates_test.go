@@ -21,39 +21,18 @@ func TestConversionIsClean(t *testing.T) {
 	m.hear(t, 8000, gates, listen.Result{}, [2]uint64{voiceB, voiceA})
 }
 
-// hear judges what the phones of a pair have heard of each other's voices; 0 is not judged. What misses the gates is tried
-// again: a machine that is busy with something else delays packets as a bad network does, and a fault of ours is there every
-// time. When it is busy to the end, what was heard at all is enough.
+// hear judges what the phones of a pair have heard of each other's voices; 0 is not judged.
 func (m *match) hear(t *testing.T, rate int, gates listen.Gates, baseline listen.Result, voices [2]uint64) {
 	t.Helper()
-	const tries = 4
-	for try := 1; ; try++ {
-		missed := ""
-		for i, voice := range voices {
-			if voice == 0 {
-				continue
-			}
-			r := m.phones[i].judged(t, voice, rate)
-			t.Logf("%s heard %+v", m.phones[i].name, r)
-			late := time.Duration(0)
-			if try == tries {
-				late = m.late
-			}
-			if wrong := verdict(gates, r, baseline, late); wrong != "" {
-				missed += m.phones[i].name + ": " + wrong
-				continue
-			}
-			voices[i] = 0
+	for i, voice := range voices {
+		if voice == 0 {
+			continue
 		}
-		if missed == "" {
-			return
+		r := m.phones[i].judged(t, voice, rate)
+		t.Logf("%s heard %+v", m.phones[i].name, r)
+		if wrong := gates.Check(r, baseline); wrong != "" {
+			t.Errorf("%s: %s", m.phones[i].name, wrong)
 		}
-		if try == tries {
-			t.Error(missed)
-			return
-		}
-		t.Logf("once more, the machine was %v late: %s", m.late, missed)
-		m.call(t)
 	}
 }
 
@@ -63,9 +42,7 @@ func (m *match) call(t *testing.T) {
 	m.phones[0].forget()
 	m.phones[1].forget()
 	connect(m.phones[0], m.phones[1], m.phones[1].number)
-	late := lateness()
 	time.Sleep(hush + phrases + 500*time.Millisecond)
-	m.late = late()
 	disconnect(m.phones[0], m.phones[1])
 }
 

@@ -64,7 +64,6 @@ type match struct {
 
 	phones [2]*phone
 	record cdr.Record
-	late   time.Duration // how late the machine was during the last call
 	failed error
 }
 

@@ -49,6 +49,24 @@ func echo(t *testing.T, at netip.AddrPort) {
 	}()
 }
 
+// refusesOrEnds waits until a client that cannot be served has given up, or until what it sends has been refused: it begins
+// to send after some seconds that it chooses by chance, and waits for ever for what does not come.
+func (x *server) refusesOrEnds(client *process) {
+	const refused = `dialtone_turn_refused_total{reason="peer"}`
+	before := x.metric(refused)
+	for range 60 {
+		select {
+		case <-client.done:
+			return
+		case <-time.After(500 * time.Millisecond):
+		}
+		if x.metric(refused) >= before+10 { // of 20: there was time for an answer to the first
+			break
+		}
+	}
+	client.stop(time.Second)
+}
+
 var receivedMessages = regexp.MustCompile(`tot_recv_msgs=(\d+)`)
 
 // TestTURN: coturn's client reaches a port of our media over UDP and TCP, and nothing else of this machine; nobody gets in
@@ -96,12 +114,7 @@ func TestTURN(t *testing.T) {
 		if c.received > 0 {
 			client.wait(30 * time.Second)
 		} else {
-			// It waits for ever for what does not come.
-			select {
-			case <-client.done:
-			case <-time.After(5 * time.Second):
-				client.stop(time.Second)
-			}
+			x.refusesOrEnds(client)
 		}
 		received := 0
 		for _, m := range receivedMessages.FindAllStringSubmatch(client.said(), -1) {

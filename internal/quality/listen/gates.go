@@ -8,6 +8,7 @@ import (
 // Gates are what the system promises of the sound of a call that goes through it. A field that is 0 is not checked.
 type Gates struct {
 	Score     float64       // at least
+	SegSNR    float64       // in dB, at least
 	Drop      float64       // at most, under the score of the call without the system or the network in between
 	Gap       time.Duration // longest silence where there is speech
 	Delay     time.Duration // at most
@@ -22,8 +23,8 @@ const (
 	TranscodeDelay = 25 * time.Millisecond // under a frame of 20 ms and 5 ms
 )
 
-// Transcoded is what G.711 to Opus and back must reach.
-func Transcoded() Gates { return Gates{Score: 3.8, Delay: 250 * time.Millisecond, LevelDB: 2} }
+// Transcoded is what G.711 to Opus, or back, must reach.
+func Transcoded() Gates { return Gates{Score: 3.8, SegSNR: 6, Delay: 250 * time.Millisecond, LevelDB: 2} }
 
 // Buffered is what a jitter buffer must keep at 30 ms of jitter and 1 % of loss.
 func Buffered() Gates { return Gates{Drop: 0.3, Drift: 20} }
@@ -43,6 +44,7 @@ func (g Gates) Check(r, baseline Result) string {
 		}
 	}
 	miss(g.Score > 0 && r.Score < g.Score, "score %.2f is under %.2f", r.Score, g.Score)
+	miss(g.SegSNR > 0 && r.SegSNR < g.SegSNR, "segmental SNR of %.1f dB is under %.1f", r.SegSNR, g.SegSNR)
 	miss(g.Drop > 0 && baseline.Score-r.Score > g.Drop, "score %.2f is more than %.2f under %.2f", r.Score, g.Drop, baseline.Score)
 	miss(g.Gap > 0 && r.GapMS > milliseconds(g.Gap), "silence of %.0f ms where there is speech", r.GapMS)
 	miss(g.Delay > 0 && r.DelayMS > milliseconds(g.Delay), "delay of %.1f ms is over %v", r.DelayMS, g.Delay)
