@@ -24,7 +24,9 @@ const (
 )
 
 // Transcoded is what G.711 to Opus, or back, must reach.
-func Transcoded() Gates { return Gates{Score: 3.8, SegSNR: 6, Delay: 250 * time.Millisecond, LevelDB: 2} }
+func Transcoded() Gates {
+	return Gates{Score: 3.8, SegSNR: 6, Delay: 250 * time.Millisecond, LevelDB: 2}
+}
 
 // Buffered is what a jitter buffer must keep at 30 ms of jitter and 1 % of loss.
 func Buffered() Gates { return Gates{Drop: 0.3, Drift: 20} }
