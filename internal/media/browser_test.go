@@ -269,6 +269,149 @@ func TestBrowserCallsTelephone(t *testing.T) {
 	})
 }
 
+// A telephone calls a browser: sound and pictures are offered on one transport, and both go through it.
+func TestTelephoneCallsBrowser(t *testing.T) {
+	inBothLabs(t, func(t *testing.T, l *lab) {
+		p := l.phone(bob, 5000)
+		v := l.phoneOn(p.host, 5002)
+		b := l.browser(alice)
+		x := l.session(SessionConfig{Peer: bob})
+		y := l.session(SessionConfig{Peer: alice, Terms: Terms{Browser: true}})
+		asked := parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8 110\na=rtpmap:110 telephone-event/8000\n"+
+			"m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n")
+		if err := x.RemoteOffer(asked, bob); err != nil {
+			t.Fatal(err)
+		}
+		offer, err := y.Offer(asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		offer = wire(t, offer)
+		if !strings.Contains(offer.String(), "a=group:BUNDLE 0 1\r\n") {
+			t.Errorf("no bundle is offered:\n%s", offer)
+		}
+		audio, video := &offer.Media[0], &offer.Media[1]
+		for _, name := range []string{"ice-ufrag", "ice-pwd", "candidate", "fingerprint", "setup"} {
+			if _, found := audio.Attribute(name); !found {
+				t.Errorf("the stream that carries the bundle has no %s:\n%s", name, offer)
+			}
+			if _, found := video.Attribute(name); found {
+				t.Errorf("the stream that is carried has a %s of its own:\n%s", name, offer)
+			}
+		}
+		// Interop: Chromium refuses a bundle in which one stream does not say so, RFC 9143 §9.3.1.1 notwithstanding.
+		if !audio.RTCPMux() || !video.RTCPMux() {
+			t.Errorf("RTCP has a port of its own:\n%s", offer)
+		}
+		if _, only := video.Attribute("bundle-only"); !only || video.Port != 0 || audio.Port == 0 {
+			t.Errorf("ports %d and %d, bundle-only: %t", audio.Port, video.Port, only)
+		}
+
+		said := b.describe("active")
+		said.Media[1].RemoveAttributes("ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup") // as Chromium does
+		said.Media[0].Formats, said.Media[1].Formats = []string{"8", "110"}, []string{"96"}
+		if err := y.RemoteAnswer(said, alice); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := x.Answer(said)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Media[1].Port == 0 || strings.Contains(answer.String(), "BUNDLE") {
+			t.Errorf("the telephone is answered\n%s", answer)
+		}
+		Bridge(x, y)
+		b.told(offer)
+		b.shakes(true, offer)
+		b.check(true, b.theirs.Pwd)
+		wait(2 * time.Second)
+		if b.failed != nil || b.out == nil {
+			t.Fatalf("no handshake: %v\n%s", b.failed, y)
+		}
+		b.speak(8, 11, 1000, 20)
+		b.speak(96, 22, 2000, 20)
+		wait(100 * time.Millisecond)
+		sound, _ := p.heard()
+		pictures, _ := v.heard()
+		if len(sound) != 20 || len(pictures) != 20 {
+			t.Errorf("%d packets of audio and %d of video reached the telephone, of 20", len(sound), len(pictures))
+		}
+		p.talk(answer.Address(0), 5, 1, 10)
+		v.talk(answer.Address(1), 6, 1, 10)
+		wait(100 * time.Millisecond)
+		by := map[uint32]int{}
+		b.mu.Lock()
+		for i := range b.heard {
+			by[b.heard[i].SSRC]++
+		}
+		b.mu.Unlock()
+		if by[5] != 10 || by[6] != 10 {
+			t.Errorf("the browser heard %v, want 10 of SSRC 5 and 6", by)
+		}
+
+		// RFC 9143 §7.4: what shares a port says so from then on.
+		again, err := y.Offer(asked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.Media[0].Port != again.Media[1].Port || !strings.Contains(again.String(), "a=group:BUNDLE 0 1\r\n") || strings.Contains(again.String(), "bundle-only") {
+			t.Errorf("the next offer:\n%s", again)
+		}
+	})
+}
+
+// A browser that bundles at any price (max-bundle) offers its second stream with port 0 and nothing of its transport.
+func TestBundleOnly(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		b := l.browser(alice)
+		x, y := l.session(SessionConfig{Peer: alice}), l.session(SessionConfig{Peer: bob})
+		offer := b.describe("actpass")
+		offer.Media[1].Port = 0
+		offer.Media[1].RemoveAttributes("ice-ufrag", "ice-pwd", "ice-options", "fingerprint", "setup", "rtcp-mux")
+		offer.Media[1].SetAttribute("bundle-only", "")
+		offer = wire(t, offer)
+		if err := x.RemoteOffer(offer, alice); err != nil {
+			t.Fatal(err)
+		}
+		toPhone, err := y.Offer(offer)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if toPhone.Media[1].Port == 0 || toPhone.Media[1].Port == toPhone.Media[0].Port || strings.Contains(toPhone.String(), "bundle-only") {
+			t.Errorf("the telephone is told\n%s", toPhone)
+		}
+		answer, err := x.Answer(parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8\n"+
+			"m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if answer.Media[0].Port == 0 || answer.Media[0].Port != answer.Media[1].Port || answer.Media[1].Proto != "UDP/TLS/RTP/SAVPF" ||
+			!strings.Contains(answer.String(), "a=group:BUNDLE 0 1") {
+			t.Errorf("the browser is answered\n%s", answer)
+		}
+	})
+}
+
+// Streams that nothing but their port tells apart keep a port each (RFC 9143 §9.1).
+func TestNoBundleOfLikePayloadTypes(t *testing.T) {
+	inLab(t, func(t *testing.T, l *lab) {
+		y := l.session(SessionConfig{Peer: alice, Terms: Terms{Browser: true}})
+		offer, err := y.Offer(parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8 96\na=rtpmap:96 telephone-event/8000\n"+
+			"m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if offer.Media[0].Port == offer.Media[1].Port || offer.Media[1].Port == 0 || strings.Contains(offer.String(), "BUNDLE 0 1") {
+			t.Errorf("payload type 96 twice in one bundle:\n%s", offer)
+		}
+		for i := range offer.Media {
+			if _, found := offer.Media[i].Attribute("ice-ufrag"); !found {
+				t.Errorf("m-line %d has no ICE:\n%s", i, offer)
+			}
+		}
+	})
+}
+
 // A certificate that the signalling has not named ends the call.
 func TestWrongFingerprintIsAFault(t *testing.T) {
 	inBothLabs(t, func(t *testing.T, l *lab) {

@@ -126,7 +126,7 @@ func (s *Session) rewrite(ours, theirs *sdp.Description, i int, addr netip.Addr,
 	}
 	if st == nil {
 		var err error
-		if st, err = s.open(i, strings.Clone(m.Kind), m.IsRTP()); err != nil {
+		if st, err = s.open(i, strings.Clone(m.Kind), m.IsRTP(), s.carrierOf(ours, i)); err != nil {
 			return err
 		}
 	}

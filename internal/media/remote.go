@@ -27,7 +27,8 @@ type destination struct {
 	Payloads     []payload         `json:"payloads,omitempty"`
 	PTime        int               `json:"ptime,omitempty"` // milliseconds; 0 unsaid
 	MID          string            `json:"mid,omitempty"`
-	Carrier      int               `json:"carrier"` // index of the m-line whose port carries this one (RFC 9143); its own without
+	Carrier      int               `json:"carrier"`           // index of the m-line whose port carries this one (RFC 9143); its own without
+	Bundled      bool              `json:"bundled,omitempty"` // it stands in a bundle, alone or with others
 	Crypto       []sdp.Crypto      `json:"crypto,omitempty"`
 	Fingerprints []sdp.Fingerprint `json:"fingerprints,omitempty"`
 	Setup        sdp.Setup         `json:"setup,omitempty"`
@@ -91,7 +92,8 @@ func (d destination) mutes() bool {
 //
 // The destination is the address in the description until a packet of the party arrives (see Latching). A repeated
 // description changes nothing; one with another version lets the party move once; one with another address
-// forgets what was learnt. Keys take effect with Answer.
+// forgets what was learnt. Keys take effect with Answer. The m-lines of a bundle, which may leave some of their attributes
+// to the first, are given them.
 func (s *Session) RemoteOffer(theirs *sdp.Description, signalling netip.Addr) error {
 	if err := s.hear(theirs, signalling); err != nil {
 		return err
@@ -120,6 +122,7 @@ func (s *Session) hear(theirs *sdp.Description, signalling netip.Addr) error {
 	if !signalling.IsValid() {
 		signalling = s.peer.WithZone("")
 	}
+	unfold(theirs)
 	d := describe(theirs, signalling.Unmap().WithZone(""))
 	if err := s.terms.admits(&d); err != nil {
 		return err
@@ -170,13 +173,13 @@ func describe(theirs *sdp.Description, signalling netip.Addr) description {
 	o := theirs.Origin
 	d := description{Signalled: signalling, Media: make([]destination, len(theirs.Media))}
 	d.Origin = originText(o)
-	carriers := bundles(theirs)
+	carriers, bundled := bundles(theirs)
 	for i := range theirs.Media {
 		m := &theirs.Media[i]
 		to := destination{
 			Kind: strings.Clone(m.Kind), Proto: strings.ToUpper(m.Proto), Direction: theirs.Direction(i).String(),
 			RTP: theirs.Address(i), Control: theirs.RTCPAddress(i), Mux: m.RTCPMux(), IsRTP: m.IsRTP(),
-			Payloads: payloadsOf(m), PTime: m.PTime(), Carrier: carriers[i],
+			Payloads: payloadsOf(m), PTime: m.PTime(), Carrier: carriers[i], Bundled: bundled[i],
 			Fingerprints: theirs.Fingerprints(i), Setup: theirs.Setup(i),
 		}
 		_, to.Feedback = m.Attribute("rtcp-fb")
@@ -201,9 +204,35 @@ func describe(theirs *sdp.Description, signalling netip.Addr) description {
 	return d
 }
 
-// bundles tells for each m-line which one's port carries it: the first of its group (RFC 9143 §7.2).
-func bundles(theirs *sdp.Description) []int {
-	carriers := make([]int, len(theirs.Media))
+// unfold writes out at each m-line of a bundle what it may leave to the one whose port it shares (RFC 9143 §7.1.3, of the
+// categories TRANSPORT and IDENTICAL in RFC 8859), so that from then on an m-line speaks for itself.
+func unfold(theirs *sdp.Description) {
+	carriers, _ := bundles(theirs)
+	for i, carrier := range carriers {
+		if carrier == i {
+			continue
+		}
+		m, base := &theirs.Media[i], &theirs.Media[carrier]
+		if _, only := m.Attribute("bundle-only"); only && m.Port == 0 { // RFC 9143 §6
+			m.Port, m.PortCount, m.Conn = base.Port, base.PortCount, base.Conn
+		}
+		m.RemoveAttributes("bundle-only")
+		for _, name := range [...]string{"fingerprint", "setup", "ice-ufrag", "ice-pwd", "rtcp-mux"} {
+			if _, own := m.Attribute(name); own {
+				continue
+			}
+			for _, a := range base.Attributes {
+				if a.Name == name {
+					m.Attributes = append(m.Attributes, a)
+				}
+			}
+		}
+	}
+}
+
+// bundles tells for each m-line which one's port carries it, the first of its group (RFC 9143 §7.2), and whether it is in one.
+func bundles(theirs *sdp.Description) (carriers []int, bundled []bool) {
+	carriers, bundled = make([]int, len(theirs.Media)), make([]bool, len(theirs.Media))
 	byMID := make(map[string]int, len(theirs.Media))
 	for i := range theirs.Media {
 		carriers[i] = i
@@ -221,12 +250,14 @@ func bundles(theirs *sdp.Description) []int {
 			i, known := byMID[mid]
 			switch {
 			case !known || !theirs.Media[i].IsRTP():
+				continue
 			case first < 0:
 				first = i
 			default:
 				carriers[i] = first
 			}
+			bundled[i] = true
 		}
 	}
-	return carriers
+	return carriers, bundled
 }

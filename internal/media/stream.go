@@ -84,15 +84,12 @@ func (st *Stream) takes(pt uint8) bool {
 	return found
 }
 
-// open makes the stream of an m-line that has none, on a port pair of its own or on that of the bundle that the party
-// has offered.
-func (s *Session) open(index int, kind string, isRTP bool) (*Stream, error) {
+// open makes the stream of an m-line that has none, on the ports of base or, without one, on a port pair of its own.
+func (s *Session) open(index int, kind string, isRTP bool, base *Stream) (*Stream, error) {
 	st := s.newStream(index, kind)
-	if party := s.said(index); s.asked && party != nil && party.Carrier != index {
-		if base := s.stream(party.Carrier); base != nil && base.base.Load() == nil {
-			st.ride(base)
-			return st, nil
-		}
+	if base != nil {
+		st.ride(base)
+		return st, nil
 	}
 	host := s.family()
 	if isRTP && st.share(host, s.speaksToBrowser(s.said(index))) {

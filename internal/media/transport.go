@@ -87,9 +87,12 @@ func (s *Session) offerTransport(x *section) error {
 		st.keys.Setup = sdp.ActPass // RFC 8842 §5.2
 		st.carrier().rtp.await()
 		st.carrier().control.await()
-		s.addFingerprint(m, st)
+		if st.base.Load() == nil {
+			s.addFingerprint(m, st)
+		}
 	}
-	if browser {
+	// RFC 9143 §7.1.3: what holds for the transport of a bundle stands at its first m-line only.
+	if browser && st.base.Load() == nil {
 		return s.addICE(m, st, x.party)
 	}
 	return nil
@@ -217,11 +220,39 @@ func (s *Session) candidates(port uint16) []netip.AddrPort {
 	return list
 }
 
+// carrierOf is the stream on whose ports an m-line goes that has no stream yet; nil: on its own. A party that offers says
+// so itself. A browser is offered one bundle of everything whose payload types can be told apart (RFC 9143 §9.1).
+func (s *Session) carrierOf(ours *sdp.Description, i int) *Stream {
+	var base *Stream
+	if party := s.said(i); s.asked && party != nil {
+		if party.Carrier != i {
+			base = s.stream(party.Carrier)
+		}
+	} else if s.terms.Browser && ours.Media[i].IsRTP() {
+		for k := range ours.Media[:i] {
+			st := s.stream(k)
+			if st == nil || !ours.Media[k].IsRTP() {
+				continue
+			}
+			if base == nil {
+				base = st.carrier()
+			}
+			if st.carrier() == base && slices.ContainsFunc(ours.Media[i].Formats, func(f string) bool { return slices.Contains(ours.Media[k].Formats, f) }) {
+				return nil
+			}
+		}
+	}
+	if base == nil || base.base.Load() != nil {
+		return nil
+	}
+	return base
+}
+
 // describeTransport states what holds for the whole description: the ICE-lite agent, and which streams share a port.
 func (s *Session) describeTransport(ours *sdp.Description) {
 	lite := false
-	var mids []string
-	bundled := false
+	var group []string
+	var carrier *Stream // of the group
 	for i := range ours.Media {
 		m := &ours.Media[i]
 		if _, found := m.Attribute("ice-ufrag"); found {
@@ -236,32 +267,42 @@ func (s *Session) describeTransport(ours *sdp.Description) {
 				m.SetAttribute("mid", strconv.Itoa(i))
 			}
 		}
-		if party == nil || party.MID == "" || m.Port == 0 {
+		mid, found := m.Attribute("mid")
+		st := s.stream(i)
+		if !found || st == nil || m.Port == 0 || !s.inBundle(st, party) {
 			continue
 		}
-		if st := s.stream(i); st != nil && s.inBundle(i) {
-			mids = append(mids, party.MID)
-			bundled = bundled || st.carrier() != st
+		if carrier == nil {
+			carrier = st.carrier()
+		}
+		if st.carrier() != carrier {
+			continue
+		}
+		group = append(group, mid)
+		if !s.asked && st != carrier && s.said(carrier.index) == nil {
+			// RFC 9143 §7.2: a first offer shares no port yet; it says that the stream is to be had in the bundle only.
+			m.Port = 0
+			m.Attributes = append(m.Attributes, sdp.Attribute{Name: "bundle-only"})
 		}
 	}
 	if lite {
 		// RFC 8839 §5.3
 		ours.Attributes = append([]sdp.Attribute{{Name: "ice-lite"}}, ours.Attributes...)
 	}
-	if bundled {
-		ours.Attributes = append(ours.Attributes, sdp.Attribute{Name: "group", Value: "BUNDLE " + strings.Join(mids, " ")})
+	if len(group) > 0 {
+		ours.Attributes = append(ours.Attributes, sdp.Attribute{Name: "group", Value: "BUNDLE " + strings.Join(group, " ")})
 	}
 }
 
-// inBundle tells whether an m-line of the party's stands in a bundle, alone or with others.
-func (s *Session) inBundle(i int) bool {
-	carrier := s.remote.Media[i].Carrier
-	for k := range s.remote.Media {
-		if s.remote.Media[k].Carrier == carrier && k != i {
-			return true
-		}
+// inBundle tells whether a stream stands in a bundle, alone or with others. An answer puts none there that the party has not.
+func (s *Session) inBundle(st *Stream, party *destination) bool {
+	switch {
+	case party != nil && party.Bundled:
+		return true
+	case s.asked:
+		return false
 	}
-	return false
+	return st.base.Load() != nil || party == nil && s.terms.Browser && st.isRTP.Load()
 }
 
 // secure puts into force what the last offer and answer agree on.
