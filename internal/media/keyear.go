@@ -26,7 +26,7 @@ type keyEar struct {
 type keyEars struct{ atomic.Pointer[keyEar] }
 
 // listenForKeys gives the stream an ear, or takes it away, as the descriptions and the terms now want it. To hear costs a
-// quarter of what to relay a packet does, so it is done for somebody only.
+// fifth of what to relay a packet does, so it is done for somebody only.
 func (st *Stream) listenForKeys() {
 	wants := false
 	switch list := st.wanted.Load(); st.session.terms.Digits {

@@ -16,7 +16,7 @@ import (
 
 const pollEvents = 256 // sockets served per epoll_pwait
 
-// fastPoller owns its workers, each a goroutine locked to a thread of its own, and deals sockets out to them in turn.
+// fastPoller owns its workers, each a goroutine, and deals sockets out to them in turn.
 type fastPoller struct {
 	o       *OS
 	workers []*pollWorker
@@ -169,8 +169,6 @@ func (w *pollWorker) end() {
 
 // run serves the sockets until the worker is closed.
 func (w *pollWorker) run() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer w.enter(nil)
 	wasBusy := false
 	for {
@@ -229,13 +227,13 @@ func (w *pollWorker) wait(wasBusy bool) int {
 	w.round++
 	if wasBusy && w.o.rawEnter() {
 		n, errno := w.pollRaw(rawWait)
+		for errno == unix.EINTR {
+			runtime.Gosched() // a signal: the scheduler or the collector wants the thread
+			n, errno = w.pollRaw(rawWait)
+		}
 		w.o.rawLeave()
 		if n > 0 {
 			return n
-		}
-		if errno != 0 {
-			runtime.Gosched() // a signal: the collector may want the thread
-			return 0
 		}
 	}
 	k, err := unix.EpollWait(w.ep, w.event[:], -1)

@@ -43,12 +43,13 @@ const (
 	keyBlock = 102 // samples of one look, 12.75 ms: neighbours of Q.23 are one null apart
 	keyHop   = keyBlock / 2
 
-	keyLevel = -41.0 // dBm0 of the weaker tone, after what noise and the edge of a block take
-	keyShare = 0.8   // of the power of a block that its two tones hold; speech has other harmonics
-	keyClear = 0.89  // the same of blocks that lie wholly in the tone, of which a key needs three
-	keyPeak  = 4.0   // power over that of the next one of the group: 6 dB
-	keyTwist = 7.1   // power of one group over the other, either way: 8.5 dB
-	keyJump  = 2.0   // power, and twist, of a look over the one before, either way: speech is less steady
+	keyLevel = -41.0                     // dBm0 of the weaker tone, after what noise and the edge of a block take
+	keyShare = 0.8                       // of the power of a block that its two tones hold; speech has other harmonics
+	keyLeast = keyShare / (1 + keyTwist) // the same of the weaker tone
+	keyClear = 0.89                      // the same of blocks that lie wholly in the tone, of which a key needs three
+	keyPeak  = 4.0                       // power over that of the next one of the group: 6 dB
+	keyTwist = 7.1                       // power of one group over the other, either way: 8.5 dB
+	keyJump  = 2.0                       // power, and twist, of a look over the one before, either way: speech is less steady
 
 	// 40 ms hold five to six looks, 24 ms at most three; a packet that is lost hides four, a pause of 40 ms seven.
 	keyHits   = 4
@@ -60,10 +61,10 @@ const (
 // ready.
 type DTMF struct {
 	ready  bool
-	k      [8][3]float64 // Goertzel's coefficients of rows and columns: 1 % below, exactly, 1 % above
-	buffer [keyBlock]int16
-	filled int
-	key    byte // that is heard, or may be; 0: none
+	k      [8][3]float64            // Goertzel's coefficients of rows and columns: 1 % below, exactly, 1 % above
+	buffer [keyHop + keyBlock]int16 // the first hop was in the look before
+	filled int                      // of buffer; the zero value begins as if there had been silence
+	key    byte                     // that is heard, or may be; 0: none
 	told   bool
 	looks  int // since the first that had it
 	hits   int
@@ -89,14 +90,30 @@ func (d *DTMF) Write(pcm []int16, report func(Press)) {
 		}
 	}
 	for len(pcm) > 0 {
+		d.filled = max(d.filled, keyHop)
 		n := copy(d.buffer[d.filled:], pcm)
 		d.filled += n
 		pcm = pcm[n:]
-		if d.filled == keyBlock {
-			d.judge(d.look(), report)
-			copy(d.buffer[:], d.buffer[keyHop:])
-			d.filled = keyBlock - keyHop
+		if d.filled == len(d.buffer) {
+			d.listen(report)
+			copy(d.buffer[:keyHop], d.buffer[keyBlock:])
+			d.filled = keyHop
 		}
+	}
+}
+
+// listen takes the two looks that the full buffer has. While there is no key the first is taken only if the second has one:
+// each key lasts long enough for both.
+func (d *DTMF) listen(report func(Press)) {
+	first, second := (*[keyBlock]int16)(d.buffer[:]), (*[keyBlock]int16)(d.buffer[keyHop:])
+	if d.key != 0 {
+		d.judge(d.look(first), report)
+		d.judge(d.look(second), report)
+		return
+	}
+	if v := d.look(second); v.key != 0 {
+		d.judge(d.look(first), report)
+		d.judge(v, report)
 	}
 }
 
@@ -115,19 +132,22 @@ func (v view) resembles(power, twist float64) bool {
 	return v.power < keyJump*power && power < keyJump*v.power && v.twist < keyJump*twist && twist < keyJump*v.twist
 }
 
-// look judges the full buffer.
-func (d *DTMF) look() (v view) {
-	for _, s := range d.buffer {
+// look judges a block.
+func (d *DTMF) look(block *[keyBlock]int16) (v view) {
+	for _, s := range block {
 		v.power += float64(s) * float64(s)
 	}
 	v.power /= keyBlock
 	if Level(v.power) < keyLevel {
 		return v
 	}
-	row, rowPower := d.peak(0)
-	column, columnPower := d.peak(4)
+	row, rowPower := d.peak(block, 0, keyLeast*v.power)
+	if row < 0 {
+		return v
+	}
+	column, columnPower := d.peak(block, 4, keyLeast*v.power)
 	switch {
-	case row < 0 || column < 0:
+	case column < 0:
 		return v
 	case rowPower+columnPower < keyShare*v.power, Level(min(rowPower, columnPower)) < keyLevel:
 		return v
@@ -141,10 +161,11 @@ func (d *DTMF) look() (v view) {
 	return v
 }
 
-// peak is the frequency of a group that stands out, counted from 0; -1: none does. Q.24: it may be 1.5 % off.
-func (d *DTMF) peak(group int) (at int, power float64) {
+// peak is the frequency of a group that stands out and has at least some power, counted from 0; -1: none does. Q.24: it may
+// be 1.5 % off.
+func (d *DTMF) peak(block *[keyBlock]int16, group int, least float64) (at int, power float64) {
 	var next float64
-	powers := goertzels(&d.buffer, [4]float64{d.k[group][1], d.k[group+1][1], d.k[group+2][1], d.k[group+3][1]})
+	powers := goertzels(block, [4]float64{d.k[group][1], d.k[group+1][1], d.k[group+2][1], d.k[group+3][1]})
 	for i, p := range powers {
 		if p > power {
 			at, power, next = i, p, power
@@ -152,10 +173,14 @@ func (d *DTMF) peak(group int) (at int, power float64) {
 			next = max(next, p)
 		}
 	}
-	if power < keyPeak*next || power == 0 {
+	if power < keyPeak*next || power == 0 || power < least/2 { // half of it is the most that 1.5 % hide
 		return -1, 0
 	}
-	return at, max(power, goertzel(d.buffer[:], d.k[group+at][0]), goertzel(d.buffer[:], d.k[group+at][2]))
+	power = max(power, goertzel(block[:], d.k[group+at][0]), goertzel(block[:], d.k[group+at][2]))
+	if power < least {
+		return -1, 0
+	}
+	return at, power
 }
 
 // goertzels is goertzel for four frequencies side by side, which a processor does in little more time than one.

@@ -163,10 +163,13 @@ func TestDTMFAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkDTMF20ms(b *testing.B) {
-	var d DTMF
-	pcm := play(Key('5', 100*ms, 100*ms), 20*ms)
-	b.ReportAllocs()
-	for b.Loop() {
-		d.Write(pcm, func(Press) {})
+	for name, pcm := range map[string][]int16{"key": play(Key('5', time.Hour, 0), 4*time.Second), "speech": speech(1, 4*time.Second)} {
+		b.Run(name, func(b *testing.B) {
+			var d DTMF
+			b.ReportAllocs()
+			for at := 0; b.Loop(); at = (at + 160) % len(pcm) {
+				d.Write(pcm[at:at+160], func(Press) {})
+			}
+		})
 	}
 }
