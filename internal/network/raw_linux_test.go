@@ -27,16 +27,18 @@ func TestRawWaitLetsTheCollectorIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := listenPacket(t, n, loop4)
-	var worst time.Duration
-	for range 100 {
-		c.WriteTo([]byte("x"), w.LocalAddr())
-		readN(t, c, 1) // the worker has been busy and waits raw now
-		start := time.Now()
-		runtime.GC()
-		worst = max(worst, time.Since(start))
+	collected := make(chan struct{})
+	go func() {
+		defer close(collected)
+		for range 100 {
+			c.WriteTo([]byte("x"), w.LocalAddr())
+			readN(t, c, 1) // the worker has been busy and waits raw now
+			runtime.GC()
+		}
+	}()
+	select {
+	case <-collected:
+	case <-time.After(2 * time.Minute): // a tenth of a second as a rule
+		t.Fatal("the collector waits for the worker")
 	}
-	if worst > 500*time.Millisecond {
-		t.Errorf("a collection took %v", worst)
-	}
-	t.Logf("slowest collection %v", worst)
 }
