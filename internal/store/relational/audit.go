@@ -19,7 +19,7 @@ type auditHead struct {
 	hash  []byte // empty before the first row
 }
 
-// note adds the audit row of a change and remembers the change.
+// note adds the audit row of a change and remembers the change; both objects are its own from then on.
 func (t *tx) note(ctx context.Context, before, after directory.Object, was, became []byte) error {
 	change := directory.Change{Before: before, After: after}
 	object := change.Object()
@@ -30,7 +30,7 @@ func (t *tx) note(ctx context.Context, before, after directory.Object, was, beca
 	if err := t.write(ctx, &row); err != nil {
 		return err
 	}
-	t.changes = append(t.changes, copied(change))
+	t.changes = append(t.changes, change)
 	return nil
 }
 
@@ -65,31 +65,6 @@ func (s *Store) Note(ctx context.Context, actor store.Actor, act store.Act) erro
 			Before: act.Before, After: act.After})
 	})
 	return err
-}
-
-// copied keeps a change as it is now: the caller of Put goes on using its object.
-func copied(c directory.Change) directory.Change {
-	switch o := c.After.(type) {
-	case *directory.Tenant:
-		c.After = shallow(o)
-	case *directory.Site:
-		c.After = shallow(o)
-	case *directory.User:
-		c.After = shallow(o)
-	case *directory.Line:
-		c.After = shallow(o)
-	case *directory.Number:
-		c.After = shallow(o)
-	}
-	if c.After != nil {
-		c.After.SetDefaults() // clones what is shared
-	}
-	return c
-}
-
-func shallow[T any](o *T) *T {
-	v := *o
-	return &v
 }
 
 // auditHash chains a row to the one before it. Each text is preceded by its length, so that no two rows have the same

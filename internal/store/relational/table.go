@@ -214,7 +214,7 @@ func (b *table[T, P]) put(ctx context.Context, after P) (bool, error) {
 	if secret {
 		became = append(became[:len(became)-1], `,"secret":"changed"}`...)
 	}
-	if err := b.tx.note(ctx, orNone(before), after, was, became); err != nil {
+	if err := b.tx.note(ctx, orNone(before), copied(after), was, became); err != nil {
 		return true, err
 	}
 	return true, b.tx.hashAgain(ctx)
@@ -364,6 +364,13 @@ func (b *table[T, P]) delete(ctx context.Context, id directory.ID, version int64
 }
 
 // orNone avoids a nil pointer in an interface that is not nil.
+// copied is an object as it is now: the caller of Put goes on using its own.
+func copied[T any, P pointer[T]](o P) P {
+	v := *o
+	P(&v).SetDefaults() // clones what is shared
+	return &v
+}
+
 func orNone[T any, P pointer[T]](p P) directory.Object {
 	if p == nil {
 		return nil

@@ -406,3 +406,36 @@ func testTenants(t *testing.T, open Opener) {
 		}
 	})
 }
+
+// testCallerKeeps: what the caller does with its objects after Put is not told as a change.
+func testCallerKeeps(t *testing.T, open Opener) {
+	b := start(t, open)
+	tenant := b.tenant("acme", "acme.example")
+	own := directory.Meta{Tenant: tenant.ID}
+	l := line(tenant.ID, "101", "a good password")
+	room := &directory.Room{Meta: own, Name: "board", Number: "800"}
+	hop := &directory.NextHop{Meta: own, Name: "inside", Domain: "pbx.example", Targets: []directory.HopTarget{{URI: "sip:192.0.2.1"}}}
+	n := &directory.Number{Meta: own, Number: "+982188776655", To: directory.Destination{Kind: directory.ToLine, Name: "101"}}
+	changes := b.update(func(ctx context.Context, tx store.Tx) {
+		put(t, ctx, tx.Lines(), l)
+		put(t, ctx, tx.Rooms(), room)
+		put(t, ctx, tx.NextHops(), hop)
+		put(t, ctx, tx.Numbers(), n)
+		l.Name, room.Name, hop.Name, n.Number = "x", "x", "x", "x"
+		l.Devices[0].Username, hop.Targets[0].URI = "x", "x"
+	})
+	if len(changes) != 4 {
+		t.Fatalf("%d changes", len(changes))
+	}
+	for i, key := range []string{"101", "board", "inside", "+982188776655"} {
+		if got := changes[i].After.Key(); got != key {
+			t.Errorf("%s is told as %q", key, got)
+		}
+	}
+	if kept, ok := changes[0].After.(*directory.Line); !ok || kept.Name == "x" || kept.Devices[0].Username != "101" {
+		t.Errorf("the line is told as %+v", changes[0].After)
+	}
+	if kept, ok := changes[2].After.(*directory.NextHop); !ok || kept.Targets[0].URI != "sip:192.0.2.1" {
+		t.Errorf("the next hop is told as %+v", changes[2].After)
+	}
+}

@@ -37,6 +37,7 @@ func Run(t *testing.T, open Opener) {
 		{"objects", testObjects},
 		{"versions", testVersions},
 		{"unchanged", testUnchanged},
+		{"caller keeps", testCallerKeeps},
 		{"taken names", testTaken},
 		{"references", testReferences},
 		{"tenants", testTenants},
