@@ -53,7 +53,7 @@ func Answer(c *call.Call) cause.Cause {
 	for c.IsDelayed() {
 		e, err := c.Next(until)
 		if err != nil {
-			return over(c, err)
+			return over(c)
 		}
 		if a, ok := e.(call.Acked); ok {
 			if a.Description == nil {
@@ -95,8 +95,8 @@ func renew(c *call.Call, e call.Updated) {
 	c.Negotiated(e.Offer)
 }
 
-// over is why a wait has ended.
-func over(c *call.Call, _ error) cause.Cause {
+// over is why the call has ended; one that goes on has not agreed in time.
+func over(c *call.Call) cause.Cause {
 	if why := c.Cause(); !why.IsZero() {
 		return why
 	}

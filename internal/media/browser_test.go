@@ -172,6 +172,23 @@ func (b *browser) speak(pt uint8, ssrc uint32, first uint16, n int) {
 	}
 }
 
+// sources counts the packets that the browser has heard by SSRC.
+func (b *browser) sources() map[uint32]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	by := map[uint32]int{}
+	for i := range b.heard {
+		by[b.heard[i].SSRC]++
+	}
+	return by
+}
+
+// telephone is what bob's telephone says, which knows PCMA and VP8.
+func telephone(t testing.TB) *sdp.Description {
+	return parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8 110\na=rtpmap:110 telephone-event/8000\n"+
+		"m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n")
+}
+
 // A browser calls a telephone: what it is answered, whom we believe, and that both streams of its bundle come out on the
 // telephone's two ports, and back.
 func TestBrowserCallsTelephone(t *testing.T) {
@@ -194,8 +211,7 @@ func TestBrowserCallsTelephone(t *testing.T) {
 				t.Errorf("the telephone is told %q:\n%s", gone, toPhone)
 			}
 		}
-		said := parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8 110\na=rtpmap:110 telephone-event/8000\n"+
-			"m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n")
+		said := telephone(t)
 		if err := y.RemoteAnswer(said, bob); err != nil {
 			t.Fatal(err)
 		}
@@ -243,12 +259,7 @@ func TestBrowserCallsTelephone(t *testing.T) {
 		p.talk(netip.AddrPortFrom(exchange4, streams[0].local().Port()), 5, 1, 10)
 		v.talk(netip.AddrPortFrom(exchange4, streams[1].local().Port()), 6, 1, 10)
 		wait(100 * time.Millisecond)
-		by := map[uint32]int{}
-		b.mu.Lock()
-		for i := range b.heard {
-			by[b.heard[i].SSRC]++
-		}
-		b.mu.Unlock()
+		by := b.sources()
 		if by[5] != 10 || by[6] != 10 {
 			t.Errorf("the browser heard %v, want 10 of SSRC 5 and 6", by)
 		}
@@ -277,8 +288,7 @@ func TestTelephoneCallsBrowser(t *testing.T) {
 		b := l.browser(alice)
 		x := l.session(SessionConfig{Peer: bob})
 		y := l.session(SessionConfig{Peer: alice, Terms: Terms{Browser: true}})
-		asked := parse(t, "v=0\no=p 1 1 IN IP4 198.51.100.2\ns=-\nc=IN IP4 198.51.100.2\nt=0 0\nm=audio 5000 RTP/AVP 8 110\na=rtpmap:110 telephone-event/8000\n"+
-			"m=video 5002 RTP/AVP 96\na=rtpmap:96 VP8/90000\n")
+		asked := telephone(t)
 		if err := x.RemoteOffer(asked, bob); err != nil {
 			t.Fatal(err)
 		}
@@ -339,12 +349,7 @@ func TestTelephoneCallsBrowser(t *testing.T) {
 		p.talk(answer.Address(0), 5, 1, 10)
 		v.talk(answer.Address(1), 6, 1, 10)
 		wait(100 * time.Millisecond)
-		by := map[uint32]int{}
-		b.mu.Lock()
-		for i := range b.heard {
-			by[b.heard[i].SSRC]++
-		}
-		b.mu.Unlock()
+		by := b.sources()
 		if by[5] != 10 || by[6] != 10 {
 			t.Errorf("the browser heard %v, want 10 of SSRC 5 and 6", by)
 		}

@@ -121,14 +121,7 @@ func TestKeysAreConverted(t *testing.T) {
 		var pressed []byte
 		x.x.OnDigit(func(digit byte, ms int) {
 			pressed = append(pressed, digit)
-			if Conveys(x.x, y.x) {
-				t.Error("the media is said to carry it")
-			}
-			go func() {
-				if err := y.x.SendDigit(digit, time.Duration(ms)*time.Millisecond); err != nil {
-					t.Error(err)
-				}
-			}()
+			carryOn(t, x, y, digit, ms)
 		})
 		x.sings(440)
 		y.sings(1000)
@@ -145,6 +138,18 @@ func TestKeysAreConverted(t *testing.T) {
 	})
 }
 
+// carryOn presses a key of x's anew for y, as a call does where the media does not carry it.
+func carryOn(t *testing.T, x, y *endpoint, digit byte, ms int) {
+	if Conveys(x.x, y.x) {
+		t.Error("the media is said to carry it")
+	}
+	go func() {
+		if err := y.x.SendDigit(digit, time.Duration(ms)*time.Millisecond); err != nil {
+			t.Error(err)
+		}
+	}()
+}
+
 // Beside a voice that is converted keys are pressed anew, and the conversion goes on.
 func TestKeysBesideAConversion(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
@@ -156,14 +161,7 @@ func TestKeysBesideAConversion(t *testing.T) {
 		pressed := 0
 		x.x.OnDigit(func(digit byte, ms int) {
 			pressed++
-			if Conveys(x.x, y.x) {
-				t.Error("the media is said to carry it")
-			}
-			go func() {
-				if err := y.x.SendDigit(digit, time.Duration(ms)*time.Millisecond); err != nil {
-					t.Error(err)
-				}
-			}()
+			carryOn(t, x, y, digit, ms)
 		})
 		x.sings(440)
 		y.sings(1000)
